@@ -1,0 +1,81 @@
+#pragma once
+/// Checkpoints: whole or absent, readable by any number of ranks (ARCHITECTURE section 5).
+///   RUN/ckpt/step-000012000/{manifest.json, shard-0000.h5, ...}
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "relgrad/core/types.hpp"
+#include "relgrad/mpi/communicator.hpp"
+
+namespace relgrad::checkpoint {
+
+inline constexpr int format_version = 1;
+
+enum class TensorType { float32, float64 };
+
+/// Columns [col_begin, col_end) of a rows x cols tensor, column-major, in this rank's memory. The
+/// dataset on disk has shape [cols here, rows] (HDF5 is row-major): numpy's f["/layer/0/W"][...].T is W.
+template <class Pointer>
+struct Block {
+  std::string name;  // "layer/0/W"
+  TensorType type = TensorType::float32;
+  Index rows = 0;
+  Index cols = 0;
+  Index col_begin = 0;
+  Index col_end = 0;
+  Pointer data = nullptr;
+};
+using ConstBlock = Block<const void*>;
+using MutableBlock = Block<void*>;
+
+struct Retention {
+  int keep_last = 3;    // >= 2
+  int keep_best = 1;    // by manifest "metrics"."val_bits_per_dim", smallest first
+  int keep_every = 10;  // every n-th checkpoint for good; 0: none
+};
+
+/// What a save did, agreed by all ranks.
+struct SaveResult {
+  bool saved = false;
+  std::filesystem::path directory;  // of the checkpoint, if saved
+  std::string trouble;              // one line, if not
+  double seconds = 0;
+  std::uint64_t bytes = 0;
+};
+
+/// Collective. Every rank passes the blocks it holds: a tensor is either held whole by every rank (it
+/// is then written once, split over the writers) or in disjoint blocks. `state` becomes part of the
+/// manifest: step, epoch, samples_consumed, seed, options, model, data identity, metrics. A save that
+/// fails (disk full, permission) leaves earlier checkpoints as they were and is reported, not thrown.
+SaveResult save(const mpi::Communicator& comm, const std::filesystem::path& run_directory,
+                std::int64_t step, const nlohmann::json& state,
+                const std::vector<ConstBlock>& blocks, const Retention& retention);
+
+/// A checkpoint directory whose manifest parses and whose files are all there with their sizes.
+struct Found {
+  std::filesystem::path directory;
+  nlohmann::json manifest;
+};
+
+/// Newest first. Directories that do not qualify are named, with the reason, in `rejected`.
+std::vector<Found> list(const std::filesystem::path& run_directory,
+                        std::vector<std::string>* rejected = nullptr);
+/// One checkpoint directory. @throws CheckpointError.
+Found open(const std::filesystem::path& checkpoint_directory);
+/// The checkpoint with the best (smallest) val_bits_per_dim, if any was evaluated.
+std::optional<Found> best(const std::filesystem::path& run_directory);
+
+/// Collective. Fills every block from the checkpoint, reading only what it needs; checks shapes,
+/// types, and the checksum of every file it reads. @throws CheckpointError on every rank together.
+void load(const mpi::Communicator& comm, const Found& checkpoint,
+          const std::vector<MutableBlock>& blocks);
+/// Without MPI: one tensor, whole, as double.
+Matrix<double> read_tensor(const Found& checkpoint, const std::string& name);
+/// Reads everything again and compares every checksum. Returns one line per problem.
+std::vector<std::string> verify(const Found& checkpoint);
+
+}  // namespace relgrad::checkpoint

@@ -1,0 +1,79 @@
+#pragma once
+/// A prepared data set: dataset.json and HDF5 shards, read by any rank without MPI.
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "relgrad/data/raw_batch.hpp"
+
+namespace relgrad {
+
+inline constexpr int dataset_format_version = 1;
+
+struct ShardInfo {
+  std::string file;          // relative to the data set's directory
+  std::uint64_t rows = 0;
+  std::uint64_t bytes = 0;   // size of the file
+  std::uint64_t offset = 0;  // of /samples in the file
+  std::string checksum;      // "xxh3:0123456789abcdef" of the whole file
+};
+
+struct SplitInfo {
+  std::string name;  // "train", "val", "test"
+  std::uint64_t rows = 0;
+  std::vector<ShardInfo> shards;
+};
+
+struct DatasetInfo {
+  std::string name;
+  Index dimension = 0;
+  std::vector<Index> sample_shape;  // {C, H, W}, or {D}
+  ElementType type = ElementType::uint8;
+  double value_min = 0.0;  // over all splits
+  double value_max = 0.0;
+  std::optional<double> true_entropy_nats;  // of synthetic flow data: entropy of one sample
+  std::vector<SplitInfo> splits;
+  std::string identity;  // hash over shapes and shard checksums: "is this the same data?"
+  bool is_image() const { return sample_shape.size() == 3; }
+  /// @throws DataError listing the splits that exist.
+  const SplitInfo& split(const std::string& name) const;
+  bool has_split(const std::string& name) const;
+};
+
+/// Reads and checks dataset.json (version, shapes, rows).
+/// @throws DataError on a missing or damaged file or a newer format version.
+DatasetInfo read_dataset_info(const std::filesystem::path& directory);
+
+/// One split, open for reading. A sample is one pread at the byte offset of /samples; no HDF5 call
+/// after the constructor, so a prefetch thread may read. With `cache`, the split is read once into
+/// memory when it is first used.
+class SplitReader {
+ public:
+  /// Opens every shard, checks that file sizes and /samples shapes match dataset.json.
+  /// @throws DataError naming the shard that is missing, cut or different.
+  SplitReader(const std::filesystem::path& directory, const DatasetInfo& info,
+              const std::string& split);
+  ~SplitReader();
+  SplitReader(SplitReader&&) noexcept;
+  SplitReader& operator=(SplitReader&&) noexcept;
+
+  std::uint64_t rows() const;
+  Index dimension() const;
+  ElementType type() const;
+  /// Fills `batch` with the samples of these global rows, in this order.
+  void read(const std::vector<std::uint64_t>& rows, RawBatch& batch) const;
+  /// Fills `batch` with the rows [begin, end).
+  void read_range(std::uint64_t begin, std::uint64_t end, RawBatch& batch) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Reads every shard of every split again and compares checksums. @throws DataError naming the file.
+void verify_dataset(const std::filesystem::path& directory, const DatasetInfo& info);
+
+}  // namespace relgrad

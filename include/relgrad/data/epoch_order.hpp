@@ -1,0 +1,30 @@
+#pragma once
+/// The order of an epoch: a keyed permutation of [0, n) without an index array (4-round balanced
+/// Feistel network on ceil(log2 n) bits, rounded up to even, with cycle walking; round function
+/// Philox4x32-10). Any position can be computed by any rank in O(1).
+#include <cstdint>
+
+namespace relgrad {
+
+class EpochOrder {
+ public:
+  EpochOrder(std::uint64_t seed, std::uint32_t epoch, std::uint64_t size);
+  /// The sample at `position` of this epoch; a bijection of [0, size).
+  std::uint64_t sample_at(std::uint64_t position) const;
+
+ private:
+  std::uint64_t seed_;
+  std::uint32_t epoch_;
+  std::uint64_t size_;
+  unsigned half_bits_;
+};
+
+/// Rank r's contiguous part of `count` items: [begin, end); parts differ by at most one item.
+struct Range {
+  std::int64_t begin;
+  std::int64_t end;
+  std::int64_t size() const { return end - begin; }
+};
+Range part_of(std::int64_t count, int rank, int world_size);
+
+}  // namespace relgrad

@@ -1,0 +1,41 @@
+#pragma once
+/// The backward pass, and the estimators of a linear layer's gradient (MATH section 2).
+#include <memory>
+#include <string_view>
+
+#include "relgrad/gradient/sink.hpp"
+#include "relgrad/model/linear.hpp"
+#include "relgrad/model/workspace.hpp"
+
+namespace relgrad {
+
+enum class GradientKind { plain, relative };
+GradientKind parse_gradient_kind(std::string_view name);  // @throws UsageError
+std::string_view name_of(GradientKind kind);
+
+/// How one linear layer turns Delta = dL/dY into gradients and into the derivative of its input.
+template <class T>
+class LinearGradient {
+ public:
+  virtual ~LinearGradient() = default;
+  /// @param input    x of y = W x + b, D x B
+  /// @param pair     [Delta | Y], D x 2B; Delta may be overwritten
+  /// @param scratch  D x 2B; on return its left half is W^T Delta unless `needs_delta_in` is false
+  virtual void backward(const LinearLayer<T>& layer, const ConstMatrixMap<T>& input,
+                        MatrixMap<T> pair, MatrixMap<T> scratch, bool needs_delta_in,
+                        GradientSink<T>& sink) = 0;
+};
+
+/// plain      G_W = Delta X^T + B W^{-T}           G_b = Delta 1                  D^3 + B D^2
+/// relative   G_W = Delta (W^T Y)^T + B W          G_b = Delta (1 + Y^T b) + B b  B D^2
+/// (Gresele et al. 2020, with the bias's own log-det term, which both published programs leave out.)
+template <class T>
+std::unique_ptr<LinearGradient<T>> make_linear_gradient(GradientKind kind);
+
+/// After forward(): back-propagates the SUMMED log-likelihood of workspace's batch and hands every
+/// parameter's gradient to `sink`, last layer first. The values in the workspace are used up.
+template <class T>
+void backward(const Flow<T>& flow, Workspace<T>& workspace, LinearGradient<T>& linear_gradient,
+              GradientSink<T>& sink);
+
+}  // namespace relgrad

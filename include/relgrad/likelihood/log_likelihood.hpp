@@ -1,0 +1,24 @@
+#pragma once
+/// Exact log-likelihood of a flow, in nats, and the accounting of its units (MATH sections 1 and 5).
+#include "relgrad/model/workspace.hpp"
+
+namespace relgrad {
+
+/// Forward pass over workspace.input(). On return every workspace.value(i) holds its layer's output
+/// and, for each sample n,
+///   log_likelihood[n] += log p_Z(z_n) + sum of sample-dependent log-slopes         (nats)
+/// The sample-independent sum_k log|det W_k| is NOT in it: see sample_independent_log_abs_det.
+/// Cost: 2 B D^2 per linear layer.
+template <class T>
+void forward(const Flow<T>& flow, Workspace<T>& workspace);
+
+/// sum_k log|det W_k| in nats; 2/3 D^3 flops per linear layer. Layers are numbered over `stride`
+/// workers: this call does layers first, first + stride, ... so that ranks can share the work.
+template <class T>
+double sample_independent_log_abs_det(const Flow<T>& flow, std::size_t first = 0,
+                                      std::size_t stride = 1);
+
+/// -log p_pixel / (D ln 2).
+double bits_per_dim(double log_likelihood_pixel_nats, Index dimension);
+
+}  // namespace relgrad

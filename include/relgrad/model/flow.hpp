@@ -1,0 +1,56 @@
+#pragma once
+/// A flow is a sequence of layers between the transformed data and the latent density.
+#include <memory>
+#include <vector>
+
+#include "relgrad/model/latent.hpp"
+#include "relgrad/model/registry.hpp"
+
+namespace relgrad {
+
+enum class Initialization { identity, orthogonal };
+Initialization parse_initialization(std::string_view name);  // @throws UsageError
+std::string_view name_of(Initialization initialization);
+
+struct FlowSpec {
+  Index dimension = 0;
+  Latent latent = Latent::normal;
+  std::vector<LayerSpec> layers;
+};
+
+/// Linear layers with `activation` after each but the last and `last_activation` ("none" or a kind)
+/// after the last. Settings that a kind does not know are left out.
+FlowSpec make_flow_spec(Index dimension, Index linear_layers, const LayerSpec& activation,
+                        const LayerSpec& last_activation, Latent latent);
+
+template <class T>
+class Flow {
+ public:
+  Flow(const FlowSpec& spec, const Products& products);
+  Flow(Flow&&) noexcept = default;
+
+  const FlowSpec& spec() const { return spec_; }
+  Index dimension() const { return spec_.dimension; }
+  Latent latent() const { return spec_.latent; }
+  std::size_t layer_count() const { return layers_.size(); }
+  Layer<T>& layer(std::size_t i) { return *layers_[i]; }
+  const Layer<T>& layer(std::size_t i) const { return *layers_[i]; }
+  ParameterStore<T>& parameters() { return *parameters_; }
+  const ParameterStore<T>& parameters() const { return *parameters_; }
+
+  /// Start of training, the same on every rank: W = I + noise * N(0, 1) / sqrt(D), or a random
+  /// orthogonal matrix (QR of a normal matrix, Haar by sign correction); b = 0; splines the identity.
+  void initialize(Initialization initialization, double noise, std::uint64_t seed);
+  /// Layer::prepare of every layer; after each change of parameters.
+  void prepare();
+  /// x = f^{-1}(z), D x B, layer by layer from the last; z is overwritten on the way.
+  void inverse(MatrixMap<T> z, MatrixMap<T> x) const;
+
+ private:
+  FlowSpec spec_;
+  std::unique_ptr<ParameterStore<T>> parameters_;
+  std::unique_ptr<Products> products_;
+  std::vector<std::unique_ptr<Layer<T>>> layers_;
+};
+
+}  // namespace relgrad

@@ -1,0 +1,42 @@
+#pragma once
+/// The full linear layer y = W x + b with an unconstrained D x D matrix W.
+#include <utility>
+
+#include "relgrad/linalg/products.hpp"
+#include "relgrad/model/layer.hpp"
+
+namespace relgrad {
+
+template <class T>
+class LinearLayer final : public Layer<T> {
+ public:
+  /// Declares "PREFIX/W" (D x D) and "PREFIX/b" (D x 1) in `store`, which must outlive the layer.
+  LinearLayer(ParameterStore<T>& store, const Products& products, const std::string& prefix,
+              Index dimension);
+
+  std::string_view kind() const override { return "linear"; }
+  Index dimension() const override { return dimension_; }
+  /// y = W x + b. Cost: 2 B D^2. Adds nothing to log_abs_det: its part is sample-independent.
+  void forward(const ConstMatrixMap<T>& input, MatrixMap<T> output,
+               std::span<double> log_abs_det) const override;
+  /// Solves W x = y - b by LU in double precision; the factorisation (2/3 D^3) is done at each call.
+  void inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input) const override;
+  /// log|det W| by LU in double precision: 2/3 D^3 flops.
+  double sample_independent_log_abs_det() const override;
+
+  ParameterId weight_id() const { return weight_id_; }
+  ParameterId bias_id() const { return bias_id_; }
+  ConstMatrixMap<T> weight() const { return std::as_const(*store_).matrix(weight_id_); }
+  ConstVectorMap<T> bias() const;
+  const Products& products() const { return *products_; }
+
+ private:
+  ParameterStore<T>* store_;
+  const Products* products_;
+  std::string prefix_;
+  Index dimension_;
+  ParameterId weight_id_;
+  ParameterId bias_id_;
+};
+
+}  // namespace relgrad

@@ -1,0 +1,67 @@
+#pragma once
+/// The one store of parameters: name, global shape, the block held here, values, moments. Reduction,
+/// optimizer, checkpoint and export are loops over it.
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "relgrad/core/types.hpp"
+
+namespace relgrad {
+
+enum class ParameterGroup { weight, bias, spline };  // learning rate and weight decay differ
+
+using ParameterId = std::size_t;
+
+/// A rows x cols matrix (a vector has cols = 1), of which the columns [col_begin, col_end) are here.
+struct ParameterInfo {
+  std::string name;  // "layer/0/W": also its name in checkpoints
+  ParameterGroup group;
+  Index rows;
+  Index cols;
+  Index col_begin;
+  Index col_end;
+  std::size_t offset;  // of its first value in the flat buffers
+  std::size_t size() const { return static_cast<std::size_t>(rows * (col_end - col_begin)); }
+};
+
+template <class T>
+class ParameterStore {
+ public:
+  /// Declares a parameter, whole; only before `allocate`.
+  ParameterId add(std::string name, ParameterGroup group, Index rows, Index cols);
+  /// Reserves values (zero) and `moments` further buffers of the same layout (zero), 64-byte aligned.
+  void allocate(int moments = 0);
+  void allocate_moments(int moments);
+
+  std::size_t count() const { return infos_.size(); }
+  std::size_t flat_size() const { return flat_size_; }
+  const ParameterInfo& info(ParameterId id) const { return infos_[id]; }
+  ParameterId id_of(const std::string& name) const;
+
+  std::span<T> values(ParameterId id);
+  std::span<const T> values(ParameterId id) const;
+  MatrixMap<T> matrix(ParameterId id);
+  ConstMatrixMap<T> matrix(ParameterId id) const;
+  int moment_count() const { return static_cast<int>(moments_.size()); }
+  std::span<T> moment(int which, ParameterId id);
+  std::span<const T> moment(int which, ParameterId id) const;
+  std::span<T> flat() { return {values_.get(), flat_size_}; }
+  std::span<const T> flat() const { return {values_.get(), flat_size_}; }
+
+ private:
+  struct Free {
+    void operator()(T* pointer) const;
+  };
+  using Buffer = std::unique_ptr<T[], Free>;
+  static Buffer make_buffer(std::size_t size);
+
+  std::vector<ParameterInfo> infos_;
+  std::size_t flat_size_ = 0;
+  Buffer values_;
+  std::vector<Buffer> moments_;
+};
+
+}  // namespace relgrad

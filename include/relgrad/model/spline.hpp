@@ -1,0 +1,39 @@
+#pragma once
+/// Monotone rational-quadratic spline per dimension (Durkan et al. 2019, arXiv 1906.04032): K bins on
+/// [-bound, bound], linear tails, starts as the identity, closed-form inverse.
+#include <vector>
+
+#include "relgrad/model/layer.hpp"
+
+namespace relgrad {
+
+template <class T>
+class SplineLayer final : public ElementwiseLayer<T> {
+ public:
+  /// Declares "PREFIX/widths" (D x K), "PREFIX/heights" (D x K) and "PREFIX/slopes" (D x (K + 1)):
+  /// unnormalised, all zero at the identity. Tail slopes equal the slopes at the outer knots.
+  SplineLayer(ParameterStore<T>& store, const std::string& prefix, Index dimension, Index bins,
+              double bound);
+  std::string_view kind() const override { return "spline"; }
+  Index dimension() const override { return dimension_; }
+  void prepare() override;
+  void forward(const ConstMatrixMap<T>& input, MatrixMap<T> output,
+               std::span<double> log_abs_det) const override;
+  void inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input) const override;
+  void backward(const ConstMatrixMap<T>& input, const ConstMatrixMap<T>& delta_out,
+                MatrixMap<T> delta_in, SmallGradients<T>& gradients) const override;
+
+ private:
+  ParameterStore<T>* store_;
+  Index dimension_;
+  Index bins_;
+  double bound_;
+  ParameterId widths_id_;
+  ParameterId heights_id_;
+  ParameterId slopes_id_;
+  // Knots, derived by prepare(): (K + 1) rows of D values each, so that loops over dimensions are
+  // contiguous: x_[k * D + d], y_, slope_.
+  std::vector<T> x_, y_, slope_;
+};
+
+}  // namespace relgrad

@@ -1,0 +1,52 @@
+#pragma once
+/// Gradient ascent on the mean log-likelihood, element by element, tile by tile.
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "relgrad/model/parameters.hpp"
+
+namespace relgrad {
+
+enum class OptimizerKind { sgd, momentum, adam };
+OptimizerKind parse_optimizer_kind(std::string_view name);  // @throws UsageError
+std::string_view name_of(OptimizerKind kind);
+
+struct OptimizerOptions {
+  OptimizerKind kind = OptimizerKind::adam;
+  double momentum = 0.9;      // momentum: velocity = momentum * velocity + g
+  double beta1 = 0.9;         // adam (Kingma and Ba 2015, arXiv 1412.6980)
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0.0;  // decoupled (Loshchilov and Hutter 2019): w -= lr * weight_decay * w; group weight only
+};
+
+/// One piece of one parameter and its gradient.
+template <class T>
+struct UpdateTile {
+  std::span<T> values;
+  std::span<const T> gradient_sum;  // over all samples of all ranks
+  T value_factor = 0;               // gradient of one sample += value_factor * values + matrix
+  const T* matrix = nullptr;
+  std::span<T> first_moment;        // empty unless the optimizer keeps it
+  std::span<T> second_moment;
+  bool decay = false;
+};
+
+/// Without state of its own: moments live in the parameter store, the step number comes in.
+template <class T>
+class Optimizer {
+ public:
+  explicit Optimizer(const OptimizerOptions& options) : options_(options) {}
+  /// Buffers of moments each parameter needs: 0 (sgd), 1 (momentum), 2 (adam).
+  int moment_count() const;
+  const OptimizerOptions& options() const { return options_; }
+  /// values += lr * direction(g), g = gradient_sum / samples + value_factor * values + matrix.
+  /// @param step  updates done before this one (adam's bias correction uses step + 1)
+  void apply(const UpdateTile<T>& tile, std::int64_t step, double samples, double lr) const;
+
+ private:
+  OptimizerOptions options_;
+};
+
+}  // namespace relgrad
