@@ -1,5 +1,6 @@
 #pragma once
-/// Errors say what, where, which value and how to mend it, on one line; each kind has its exit code.
+/// Errors say what, where, which value and how to mend it, on one line; each kind has its exit
+/// code.
 #include <cstdint>
 #include <stdexcept>
 #include <string>

@@ -1,6 +1,7 @@
 #pragma once
 /// Counter-based random numbers (Random123, Philox4x32-10; Salmon et al., SC 2011): every draw is a
-/// pure function of (seed, purpose, epoch, item, position), never of rank, thread or batch position.
+/// pure function of (seed, purpose, epoch, item, position), never of rank, thread or batch
+/// position.
 #include <array>
 #include <cstdint>
 #include <span>
@@ -18,7 +19,8 @@ enum class Purpose : std::uint8_t {
   test = 7,
 };
 
-/// The stream of one item (a sample, a layer, ...) in one epoch. Words are kept apart, never summed.
+/// The stream of one item (a sample, a layer, ...) in one epoch. Words are kept apart, never
+/// summed.
 class RandomStream {
  public:
   /// @param epoch  epoch of training, or index of the draw in evaluation

@@ -20,13 +20,14 @@ struct ExchangeCost {
 template <class T>
 class Exchange {
  public:
-  /// Called with columns [col_begin, col_begin + tile.cols()) of the sum over all ranks and samples.
+  /// Called with columns [col_begin, col_begin + tile.cols()) of the sum over all ranks and
+  /// samples.
   using Apply = std::function<void(Index col_begin, const ConstMatrixMap<T>& tile)>;
   virtual ~Exchange() = default;
   virtual std::string_view name() const = 0;
   /// Sum over ranks of left right^T (left rows x b, right cols x b; b may differ, even be zero),
-  /// handed to `apply` tile by tile for the columns this rank updates; each tile is in cache when it
-  /// comes.
+  /// handed to `apply` tile by tile for the columns this rank updates; each tile is in cache when
+  /// it comes.
   virtual void outer_product(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
                              const Apply& apply) = 0;
   /// In-place sum over ranks of small parameters' gradients: one message.

@@ -28,7 +28,8 @@ class LinearGradient {
 
 /// plain      G_W = Delta X^T + B W^{-T}           G_b = Delta 1                  D^3 + B D^2
 /// relative   G_W = Delta (W^T Y)^T + B W          G_b = Delta (1 + Y^T b) + B b  B D^2
-/// (Gresele et al. 2020, with the bias's own log-det term, which both published programs leave out.)
+/// (Gresele et al. 2020, with the bias's own log-det term, which both published programs leave
+/// out.)
 template <class T>
 std::unique_ptr<LinearGradient<T>> make_linear_gradient(GradientKind kind);
 

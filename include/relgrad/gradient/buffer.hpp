@@ -1,6 +1,6 @@
 #pragma once
-/// A gradient held whole, in the layout of the parameter store: for tests, clipping by global norm and
-/// small models. The fused update (train/step) never forms it.
+/// A gradient held whole, in the layout of the parameter store: for tests, clipping by global norm
+/// and small models. The fused update (train/step) never forms it.
 #include <vector>
 
 #include "relgrad/gradient/sink.hpp"
@@ -16,8 +16,8 @@ class GradientBuffer final : public GradientSink<T> {
   /// All sums zero, no terms. Before each backward pass.
   void clear();
   std::span<T> sum(ParameterId id) override;
-  void outer_product(ParameterId id, const ConstMatrixMap<T>& left,
-                     const ConstMatrixMap<T>& right, const PerSampleTerm<T>& term) override;
+  void outer_product(ParameterId id, const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
+                     const PerSampleTerm<T>& term) override;
   void per_sample(ParameterId id, const PerSampleTerm<T>& term) override;
 
   /// The sums alone: what ranks add up.
@@ -31,8 +31,8 @@ class GradientBuffer final : public GradientSink<T> {
   const ParameterStore<T>* parameters_;
   const Products* products_;
   std::vector<T> flat_;
-  std::vector<T> value_factor_;            // per parameter
-  std::vector<std::vector<T>> matrix_;     // per parameter; empty: none
+  std::vector<T> value_factor_;         // per parameter
+  std::vector<std::vector<T>> matrix_;  // per parameter; empty: none
 };
 
 }  // namespace relgrad

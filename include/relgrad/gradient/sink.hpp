@@ -1,6 +1,6 @@
 #pragma once
-/// Where the backward pass puts what it finds. Ranks send sums over samples, never means; what belongs
-/// to every sample alike (log|det W|) is added once, after the ranks' sums are added.
+/// Where the backward pass puts what it finds. Ranks send sums over samples, never means; what
+/// belongs to every sample alike (log|det W|) is added once, after the ranks' sums are added.
 #include "relgrad/model/layer.hpp"
 
 namespace relgrad {
@@ -17,8 +17,9 @@ template <class T>
 class GradientSink : public SmallGradients<T> {
  public:
   /// Sum over this rank's samples of the gradient of matrix parameter `id`: left right^T, left and
-  /// right D x b; plus the per-sample term. The memory may be reused when the call returns. The sink
-  /// may change the parameter during the call (fused update): the backward pass must be done with it.
+  /// right D x b; plus the per-sample term. The memory may be reused when the call returns. The
+  /// sink may change the parameter during the call (fused update): the backward pass must be done
+  /// with it.
   virtual void outer_product(ParameterId id, const ConstMatrixMap<T>& left,
                              const ConstMatrixMap<T>& right, const PerSampleTerm<T>& term) = 0;
   /// The per-sample term of a small parameter whose sum went through sum(id).

@@ -1,6 +1,6 @@
 #pragma once
-/// LU factorisation with partial pivoting, in double precision whatever the model's type: log|det W|
-/// and exact inverses are measurements, not part of a training step.
+/// LU factorisation with partial pivoting, in double precision whatever the model's type: log|det
+/// W| and exact inverses are measurements, not part of a training step.
 #include <string_view>
 #include <vector>
 

@@ -9,7 +9,8 @@ namespace relgrad {
 
 enum class ProductBackend { openblas, onednn };
 
-/// @throws UsageError unless `name` is "auto", "openblas" or "onednn" ("auto" is the fastest built in).
+/// @throws UsageError unless `name` is "auto", "openblas" or "onednn" ("auto" is the fastest built
+/// in).
 ProductBackend parse_product_backend(std::string_view name);
 std::string_view name_of(ProductBackend backend);
 

@@ -12,8 +12,8 @@ namespace relgrad::mpi {
 /// std::bad_alloc becomes an Error of exit code 1, other exceptions likewise.
 std::optional<Error> trouble_in(const std::function<void()>& work);
 
-/// Collective. If any rank has trouble, every rank throws an Error with the message and exit code of
-/// the lowest such rank ("rank 3 on node7: ..." unless every rank says the same).
+/// Collective. If any rank has trouble, every rank throws an Error with the message and exit code
+/// of the lowest such rank ("rank 3 on node7: ..." unless every rank says the same).
 void agree(const Communicator& comm, const std::optional<Error>& trouble);
 
 /// agree(comm, trouble_in(work)).

@@ -14,11 +14,12 @@ std::string_view name_of(OptimizerKind kind);
 
 struct OptimizerOptions {
   OptimizerKind kind = OptimizerKind::adam;
-  double momentum = 0.9;      // momentum: velocity = momentum * velocity + g
-  double beta1 = 0.9;         // adam (Kingma and Ba 2015, arXiv 1412.6980)
+  double momentum = 0.9;  // momentum: velocity = momentum * velocity + g
+  double beta1 = 0.9;     // adam (Kingma and Ba 2015, arXiv 1412.6980)
   double beta2 = 0.999;
   double epsilon = 1e-8;
-  double weight_decay = 0.0;  // decoupled (Loshchilov and Hutter 2019): w -= lr * weight_decay * w; group weight only
+  double weight_decay =
+      0.0;  // decoupled (Loshchilov and Hutter 2019): w -= lr * weight_decay * w; group weight only
 };
 
 /// One piece of one parameter and its gradient.
@@ -28,7 +29,7 @@ struct UpdateTile {
   std::span<const T> gradient_sum;  // over all samples of all ranks
   T value_factor = 0;               // gradient of one sample += value_factor * values + matrix
   const T* matrix = nullptr;
-  std::span<T> first_moment;        // empty unless the optimizer keeps it
+  std::span<T> first_moment;  // empty unless the optimizer keeps it
   std::span<T> second_moment;
   bool decay = false;
 };

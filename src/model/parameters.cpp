@@ -1,0 +1,92 @@
+#include "relgrad/model/parameters.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#include "relgrad/core/error.hpp"
+
+namespace relgrad {
+
+namespace {
+// Every parameter begins on a cache line, so that vector loads are aligned and tiles do not share
+// one.
+constexpr std::size_t alignment = 64;
+}  // namespace
+
+template <class T>
+void ParameterStore<T>::Free::operator()(T* pointer) const {
+  std::free(pointer);
+}
+
+template <class T>
+typename ParameterStore<T>::Buffer ParameterStore<T>::make_buffer(std::size_t size) {
+  const std::size_t bytes =
+      std::max((size * sizeof(T) + alignment - 1) / alignment, std::size_t{1}) * alignment;
+  T* pointer = static_cast<T*>(std::aligned_alloc(alignment, bytes));
+  if (pointer == nullptr) throw std::bad_alloc();
+  std::fill_n(pointer, size, T{0});
+  return Buffer(pointer);
+}
+
+template <class T>
+ParameterId ParameterStore<T>::add(std::string name, ParameterGroup group, Index rows, Index cols) {
+  if (values_) throw ShapeError(fmt::format("{}: declared after the store was allocated", name));
+  infos_.push_back({std::move(name), group, rows, cols, 0, cols, flat_size_});
+  constexpr std::size_t line = alignment / sizeof(T);
+  flat_size_ += (infos_.back().size() + line - 1) / line * line;
+  return infos_.size() - 1;
+}
+
+template <class T>
+void ParameterStore<T>::allocate(int moments) {
+  values_ = make_buffer(flat_size_);
+  allocate_moments(moments);
+}
+
+template <class T>
+void ParameterStore<T>::allocate_moments(int moments) {
+  moments_.clear();
+  for (int i = 0; i < moments; ++i) moments_.push_back(make_buffer(flat_size_));
+}
+
+template <class T>
+ParameterId ParameterStore<T>::id_of(const std::string& name) const {
+  const auto found = std::ranges::find(infos_, name, &ParameterInfo::name);
+  if (found == infos_.end()) throw ShapeError(fmt::format("no parameter named '{}'", name));
+  return static_cast<ParameterId>(found - infos_.begin());
+}
+
+template <class T>
+std::span<T> ParameterStore<T>::values(ParameterId id) {
+  return {values_.get() + infos_[id].offset, infos_[id].size()};
+}
+template <class T>
+std::span<const T> ParameterStore<T>::values(ParameterId id) const {
+  return {values_.get() + infos_[id].offset, infos_[id].size()};
+}
+template <class T>
+MatrixMap<T> ParameterStore<T>::matrix(ParameterId id) {
+  const ParameterInfo& info = infos_[id];
+  return {values_.get() + info.offset, info.rows, info.col_end - info.col_begin};
+}
+template <class T>
+ConstMatrixMap<T> ParameterStore<T>::matrix(ParameterId id) const {
+  const ParameterInfo& info = infos_[id];
+  return {values_.get() + info.offset, info.rows, info.col_end - info.col_begin};
+}
+template <class T>
+std::span<T> ParameterStore<T>::moment(int which, ParameterId id) {
+  return {moments_[static_cast<std::size_t>(which)].get() + infos_[id].offset, infos_[id].size()};
+}
+template <class T>
+std::span<const T> ParameterStore<T>::moment(int which, ParameterId id) const {
+  return {moments_[static_cast<std::size_t>(which)].get() + infos_[id].offset, infos_[id].size()};
+}
+
+template class ParameterStore<float>;
+template class ParameterStore<double>;
+
+}  // namespace relgrad

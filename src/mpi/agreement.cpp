@@ -1,0 +1,47 @@
+#include "relgrad/mpi/agreement.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <new>
+
+namespace relgrad::mpi {
+
+std::optional<Error> trouble_in(const std::function<void()>& work) {
+  try {
+    work();
+    return std::nullopt;
+  } catch (const Error& error) {
+    return error;
+  } catch (const std::bad_alloc&) {
+    return Error(ExitCode::internal,
+                 "out of memory: start with fewer ranks per node or a smaller --batch-size");
+  } catch (const std::exception& error) {
+    return Error(ExitCode::internal, error.what());
+  }
+}
+
+void agree(const Communicator& comm, const std::optional<Error>& trouble) {
+  // One small message in the usual case: nobody has trouble.
+  std::int64_t fine = trouble ? 0 : 1;
+  comm.allreduce_min(std::span(&fine, 1));
+  if (fine == 1) return;
+
+  const std::string mine =
+      trouble ? fmt::format("{:03d}{}", static_cast<int>(trouble->code()), trouble->what()) : "";
+  const auto hosts = comm.allgather_strings(host_name());
+  const auto all = comm.allgather_strings(mine);
+  const auto first = std::ranges::find_if(all, [](const auto& text) { return !text.empty(); });
+  const bool everyone = std::ranges::all_of(all, [&](const auto& text) { return text == *first; });
+  const auto code = static_cast<ExitCode>(std::stoi(first->substr(0, 3)));
+  const std::size_t rank = static_cast<std::size_t>(first - all.begin());
+  throw Error(code, everyone
+                        ? first->substr(3)
+                        : fmt::format("rank {} on {}: {}", rank, hosts[rank], first->substr(3)));
+}
+
+void together(const Communicator& comm, const std::function<void()>& work) {
+  agree(comm, trouble_in(work));
+}
+
+}  // namespace relgrad::mpi

@@ -1,0 +1,128 @@
+#include "relgrad/mpi/communicator.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstddef>
+
+#include "mpi/check.hpp"
+
+namespace relgrad::mpi {
+
+struct Communicator::Handle {
+  MPI_Comm comm = MPI_COMM_NULL;
+  explicit Handle(MPI_Comm owned) : comm(owned) {}
+  ~Handle() {
+    int finalized = 0;
+    MPI_Finalized(&finalized);
+    if (finalized == 0 && comm != MPI_COMM_NULL) MPI_Comm_free(&comm);
+  }
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+};
+
+Communicator Communicator::world() {
+  MPI_Comm duplicate = MPI_COMM_NULL;
+  check(MPI_Comm_dup(MPI_COMM_WORLD, &duplicate), "MPI_Comm_dup");
+  auto handle = std::make_unique<Handle>(duplicate);
+  check(MPI_Comm_set_errhandler(duplicate, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  return Communicator(std::move(handle));
+}
+
+Communicator::Communicator(std::unique_ptr<Handle> handle) : handle_(std::move(handle)) {
+  check(MPI_Comm_rank(handle_->comm, &rank_), "MPI_Comm_rank");
+  check(MPI_Comm_size(handle_->comm, &world_size_), "MPI_Comm_size");
+}
+Communicator::~Communicator() = default;
+Communicator::Communicator(Communicator&&) noexcept = default;
+Communicator& Communicator::operator=(Communicator&&) noexcept = default;
+
+void Communicator::barrier() const { check(MPI_Barrier(handle_->comm), "MPI_Barrier"); }
+
+namespace {
+
+// MPI counts are int: longer spans travel in pieces of this many elements.
+constexpr std::size_t largest_message = std::size_t{1} << 28U;
+
+template <class T>
+void allreduce(MPI_Comm comm, std::span<T> values, MPI_Datatype type, MPI_Op op) {
+  int size = 1;
+  check(MPI_Comm_size(comm, &size), "MPI_Comm_size");
+  if (size == 1) return;
+  for (std::size_t begin = 0; begin < values.size(); begin += largest_message) {
+    const auto piece = values.subspan(begin, std::min(largest_message, values.size() - begin));
+    check(MPI_Allreduce(MPI_IN_PLACE, piece.data(), static_cast<int>(piece.size()), type, op, comm),
+          "MPI_Allreduce");
+  }
+}
+
+}  // namespace
+
+void Communicator::allreduce_sum(std::span<float> values) const {
+  allreduce(handle_->comm, values, MPI_FLOAT, MPI_SUM);
+}
+void Communicator::allreduce_sum(std::span<double> values) const {
+  allreduce(handle_->comm, values, MPI_DOUBLE, MPI_SUM);
+}
+void Communicator::allreduce_sum(std::span<std::int64_t> values) const {
+  allreduce(handle_->comm, values, MPI_INT64_T, MPI_SUM);
+}
+void Communicator::allreduce_max(std::span<double> values) const {
+  allreduce(handle_->comm, values, MPI_DOUBLE, MPI_MAX);
+}
+void Communicator::allreduce_min(std::span<std::int64_t> values) const {
+  allreduce(handle_->comm, values, MPI_INT64_T, MPI_MIN);
+}
+
+void Communicator::broadcast(std::span<std::byte> bytes, int root) const {
+  for (std::size_t begin = 0; begin < bytes.size(); begin += largest_message) {
+    const auto piece = bytes.subspan(begin, std::min(largest_message, bytes.size() - begin));
+    check(MPI_Bcast(piece.data(), static_cast<int>(piece.size()), MPI_BYTE, root, handle_->comm),
+          "MPI_Bcast");
+  }
+}
+
+std::string Communicator::broadcast_string(const std::string& text, int root) const {
+  std::int64_t size = static_cast<std::int64_t>(text.size());
+  broadcast(std::as_writable_bytes(std::span(&size, 1)), root);
+  std::string result = rank_ == root ? text : std::string(static_cast<std::size_t>(size), '\0');
+  broadcast(std::as_writable_bytes(std::span(result.data(), result.size())), root);
+  return result;
+}
+
+std::vector<std::string> Communicator::allgather_strings(const std::string& text) const {
+  const int size = static_cast<int>(text.size());
+  std::vector<int> sizes(static_cast<std::size_t>(world_size_));
+  check(MPI_Allgather(&size, 1, MPI_INT, sizes.data(), 1, MPI_INT, handle_->comm), "MPI_Allgather");
+  std::vector<int> begins(sizes.size(), 0);
+  for (std::size_t i = 1; i < sizes.size(); ++i) begins[i] = begins[i - 1] + sizes[i - 1];
+  std::string all(static_cast<std::size_t>(begins.back() + sizes.back()), '\0');
+  check(MPI_Allgatherv(text.data(), size, MPI_CHAR, all.data(), sizes.data(), begins.data(),
+                       MPI_CHAR, handle_->comm),
+        "MPI_Allgatherv");
+  std::vector<std::string> result;
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    result.push_back(
+        all.substr(static_cast<std::size_t>(begins[i]), static_cast<std::size_t>(sizes[i])));
+  }
+  return result;
+}
+
+std::vector<double> Communicator::allgather(double value) const {
+  std::vector<double> values(static_cast<std::size_t>(world_size_));
+  check(MPI_Allgather(&value, 1, MPI_DOUBLE, values.data(), 1, MPI_DOUBLE, handle_->comm),
+        "MPI_Allgather");
+  return values;
+}
+
+void Communicator::abort(int exit_code) const {
+  MPI_Abort(handle_->comm, exit_code);
+  std::abort();
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown-host";
+}
+
+}  // namespace relgrad::mpi
