@@ -1,0 +1,72 @@
+#pragma once
+/// From images, arrays or a random source to a data set on disk (ARCHITECTURE section 4).
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "relgrad/core/types.hpp"
+
+namespace relgrad {
+
+/// Height and width in pixels.
+struct ImageSize {
+  Index height = 0;
+  Index width = 0;
+};
+/// "28x28" -> {28, 28}. @throws UsageError naming the text and the form expected.
+ImageSize parse_image_size(std::string_view text);
+
+/// What to prepare and where. Either `train` is given or `synthetic`, never both.
+struct PrepareOptions {
+  std::filesystem::path output;  // directory to make; must not exist
+  std::string name;              // default: the last part of `output`
+
+  // Inputs of each split; several files are read one after another. A file is IDX (.idx, -ubyte),
+  // CIFAR-10 or CIFAR-100 binary (.bin), .npy (uint8, float32, float64), each plain or .gz, or a
+  // folder or .tar (.tar.gz, .tgz) of PNG, JPEG, PGM or PPM images.
+  std::vector<std::filesystem::path> train;
+  std::vector<std::filesystem::path> val;
+  std::vector<std::filesystem::path> test;  // none: no test split
+  /// The last `val_last` rows of train become val. With neither this nor `val`: the last sixth of
+  /// train, at most 10000 rows. With `synthetic`: the rows of val, and of test.
+  std::optional<std::uint64_t> val_last;
+
+  // One IDX or .npy file of integers per split, a label a sample. CIFAR files bring their own.
+  std::vector<std::filesystem::path> train_labels;  // also cut by val_last
+  std::vector<std::filesystem::path> val_labels;
+  std::vector<std::filesystem::path> test_labels;
+
+  // Image folders and tars; `size` also sets the size of synthetic images.
+  std::optional<ImageSize>
+      size;           // crop the centre to this aspect ratio, then resize; default: as is
+  bool grey = false;  // one channel; default: grey if all images are, else three channels
+
+  /// "images" (28 x 28, or `size`), "toy:NAME" (two dimensions; see toy_names) or "flow[:D]" (D =
+  /// 16): samples of a random flow whose entropy is known.
+  std::string synthetic;
+  /// Rows of the synthetic training split (> 0). val and test are drawn besides: `val_last` rows
+  /// each, or else a sixth of `rows`, at least 1 and at most 10000.
+  std::uint64_t rows = 60000;
+  std::uint64_t seed = 1;  // of synthetic data
+
+  std::uint64_t rows_per_shard = 0;  // 0: shards of about 256 MiB, at most 256 of them a split
+  std::string command;               // as typed, for the record in dataset.json
+};
+
+/// The NAMEs of "toy:NAME".
+std::vector<std::string> toy_names();
+
+/// Writes `options.output`: shards first, dataset.json last, in a hidden directory beside it that
+/// is renamed when everything is on disk. Memory does not grow with the input. Stopped by an error
+/// or by SIGINT, SIGTERM or SIGHUP it leaves nothing behind; what a killed run left, the next one
+/// removes. Progress goes to standard error.
+/// @throws UsageError  options that contradict each other, or an output that exists
+/// @throws DataError   an input that is missing, damaged or unsuitable; a split without samples
+/// @throws DiskError   cannot write: permission, quota, space
+/// @throws Error       with ExitCode::stopped after a signal
+void prepare(const PrepareOptions& options);
+
+}  // namespace relgrad
