@@ -1,6 +1,6 @@
 #pragma once
-/// One line per option of train: the single source of --help, of config.ini, of docs/train.md and of
-/// the options in a checkpoint's manifest.
+/// One line per option of train: the single source of --help, of config.ini, of docs/train.md and
+/// of the options in a checkpoint's manifest.
 #include <functional>
 #include <map>
 #include <string>
@@ -15,11 +15,12 @@ namespace relgrad {
 enum class OnResume { frozen, resumable, free };
 
 struct OptionDescription {
-  std::string name;      // "lr": --lr on the command line, lr = in config.ini
-  std::string group;     // "Model", "Optimizer", ...: heading in --help
-  std::string unit;      // "steps", "nats", ...; may be empty
-  std::string range;     // "> 0", "0 ... 1", "relative | plain"
-  std::string meaning;   // one line
+  std::string name;     // "lr": --lr on the command line, lr = in config.ini
+  std::string group;    // "Model", "Optimizer", ...: heading in --help
+  std::string value;    // what stands after it in --help: "N", "DIR", ...; empty: a switch
+  std::string unit;     // "steps", "nats", ...; may be empty
+  std::string range;    // "> 0", "0 ... 1", "relative | plain"
+  std::string meaning;  // one line
   OnResume on_resume = OnResume::free;
   /// Sets from text. @throws UsageError naming option, value, limit and remedy.
   std::function<void(TrainOptions&, const std::string&)> set;
