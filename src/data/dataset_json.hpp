@@ -1,0 +1,30 @@
+#pragma once
+/// dataset.json: what is written, read and hashed.
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "relgrad/data/dataset.hpp"
+
+namespace relgrad {
+
+inline constexpr const char* dataset_file_name = "dataset.json";
+
+/// How a data set came to be; for people, never compared.
+struct CreationRecord {
+  std::string command;
+  std::vector<std::string> sources;
+  std::string time;  // UTC, ISO 8601
+};
+
+/// "train-00000-of-00004.h5"
+std::string shard_file_name(const std::string& split, std::uint64_t shard, std::uint64_t shards);
+
+/// Hash over element type, sample shape, and every shard's split, rows and checksum.
+std::string identity_of(const DatasetInfo& info);
+
+/// Writes and fsyncs DIRECTORY/dataset.json. @throws DiskError.
+void write_dataset_info(const std::filesystem::path& directory, const DatasetInfo& info,
+                        const CreationRecord& created);
+
+}  // namespace relgrad

@@ -1,0 +1,167 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+
+#include "relgrad/core/error.hpp"
+#include "relgrad/data/dataset.hpp"
+#include "relgrad/hdf5/file.hpp"
+
+namespace relgrad {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A split is kept in memory if it is small: at most 1 GiB, and at most 1/32 of the machine's
+/// memory because several ranks share it. A larger one is left to the system's page cache.
+bool fits_in_memory(std::uint64_t bytes) {
+  const auto pages = static_cast<std::uint64_t>(std::max(0L, ::sysconf(_SC_PHYS_PAGES)));
+  const auto page_bytes = static_cast<std::uint64_t>(std::max(0L, ::sysconf(_SC_PAGE_SIZE)));
+  return bytes <= std::min(std::uint64_t{1} << 30U, pages * page_bytes / 32);
+}
+
+hdf5::Type hdf5_type(ElementType type) {
+  return type == ElementType::uint8 ? hdf5::Type::uint8 : hdf5::Type::float32;
+}
+
+/// @throws DataError naming the shard, what was expected and what was found.
+void check_shard(const fs::path& path, const ShardInfo& shard, const DatasetInfo& info) {
+  std::error_code error;
+  const std::uintmax_t bytes = fs::file_size(path, error);
+  if (error) {
+    throw DataError(
+        fmt::format("{}: shard missing or unreadable: {}; copy it again or prepare the "
+                    "data again",
+                    path.string(), error.message()));
+  }
+  if (bytes != shard.bytes) {
+    throw DataError(
+        fmt::format("{}: shard has {} bytes, dataset.json says {}; copy it again or "
+                    "prepare the data again",
+                    path.string(), bytes, shard.bytes));
+  }
+  const auto found = hdf5::contents(path);
+  const auto samples = found.find("/samples");
+  if (samples == found.end()) {
+    throw DataError(fmt::format("{}: shard has no dataset /samples", path.string()));
+  }
+  const hdf5::DatasetFound& dataset = samples->second;
+  const std::vector<std::uint64_t> shape{shard.rows, static_cast<std::uint64_t>(info.dimension)};
+  if (dataset.shape != shape || dataset.type != hdf5_type(info.type) ||
+      dataset.place.offset != shard.offset) {
+    throw DataError(fmt::format(
+        "{}: /samples is {} [{}] at byte {}, dataset.json says {} [{}] at byte {}; "
+        "prepare the data again",
+        path.string(), hdf5::name_of(dataset.type), fmt::join(dataset.shape, ", "),
+        dataset.place.offset, name_of(info.type), fmt::join(shape, ", "), shard.offset));
+  }
+}
+
+}  // namespace
+
+struct SplitReader::Impl {
+  struct Shard {
+    hdf5::RawFile file;
+    std::uint64_t offset;  // of /samples
+    std::uint64_t first;   // global row of its first row
+    std::uint64_t rows;
+  };
+
+  Index dimension = 0;
+  ElementType type = ElementType::uint8;
+  std::uint64_t rows = 0;
+  std::uint64_t row_bytes = 0;
+  std::vector<Shard> shards;  // in order of `first`
+  bool cached = false;
+  std::once_flag cache_once;
+  std::vector<std::byte> cache;  // the whole split, once used
+
+  /// Copies rows [begin, end) to `to`, shard after shard.
+  void read_files(std::uint64_t begin, std::uint64_t end, std::byte* to) const {
+    auto shard = std::upper_bound(shards.begin(), shards.end(), begin,
+                                  [](std::uint64_t row, const Shard& s) { return row < s.first; });
+    --shard;
+    while (begin < end) {
+      const std::uint64_t stop = std::min(end, shard->first + shard->rows);
+      const std::uint64_t bytes = (stop - begin) * row_bytes;
+      shard->file.read_at(shard->offset + (begin - shard->first) * row_bytes, to, bytes);
+      to += bytes;
+      begin = stop;
+      ++shard;
+    }
+  }
+
+  void read(std::uint64_t begin, std::uint64_t end, std::byte* to) {
+    if (!cached) return read_files(begin, end, to);
+    std::call_once(cache_once, [this] {
+      std::vector<std::byte> all(rows * row_bytes);
+      read_files(0, rows, all.data());
+      cache = std::move(all);
+    });
+    std::memcpy(to, cache.data() + begin * row_bytes, (end - begin) * row_bytes);
+  }
+
+  void shape(RawBatch& batch, std::uint64_t count) const {
+    batch.type = type;
+    batch.dimension = dimension;
+    batch.count = static_cast<Index>(count);
+    batch.bytes.resize(count * row_bytes);
+    batch.sample_ids.resize(count);
+  }
+
+  void check_row(std::uint64_t row, std::uint64_t limit) const {
+    if (row < limit) return;
+    throw ShapeError(
+        fmt::format("SplitReader: row {} of a split of {} rows was asked for", row, rows));
+  }
+};
+
+SplitReader::SplitReader(const fs::path& directory, const DatasetInfo& info,
+                         const std::string& split_name)
+    : impl_(std::make_unique<Impl>()) {
+  const SplitInfo& split = info.split(split_name);
+  impl_->dimension = info.dimension;
+  impl_->type = info.type;
+  impl_->row_bytes = static_cast<std::uint64_t>(info.dimension) * bytes_of(info.type);
+  for (const ShardInfo& shard : split.shards) {
+    const fs::path path = directory / shard.file;
+    check_shard(path, shard, info);
+    impl_->shards.push_back(
+        {hdf5::RawFile(path, hdf5::RawFile::Mode::read), shard.offset, impl_->rows, shard.rows});
+    impl_->rows += shard.rows;
+  }
+  impl_->cached = fits_in_memory(impl_->rows * impl_->row_bytes);
+}
+
+SplitReader::~SplitReader() = default;
+SplitReader::SplitReader(SplitReader&&) noexcept = default;
+SplitReader& SplitReader::operator=(SplitReader&&) noexcept = default;
+
+std::uint64_t SplitReader::rows() const { return impl_->rows; }
+Index SplitReader::dimension() const { return impl_->dimension; }
+ElementType SplitReader::type() const { return impl_->type; }
+
+void SplitReader::read(const std::vector<std::uint64_t>& rows, RawBatch& batch) const {
+  for (const std::uint64_t row : rows) impl_->check_row(row, impl_->rows);
+  impl_->shape(batch, rows.size());
+  std::copy(rows.begin(), rows.end(), batch.sample_ids.begin());
+  std::byte* to = batch.bytes.data();
+  for (const std::uint64_t row : rows) {
+    impl_->read(row, row + 1, to);
+    to += impl_->row_bytes;
+  }
+}
+
+void SplitReader::read_range(std::uint64_t begin, std::uint64_t end, RawBatch& batch) const {
+  if (begin > end) throw ShapeError(fmt::format("SplitReader: range [{}, {})", begin, end));
+  if (end > 0) impl_->check_row(end - 1, impl_->rows);
+  impl_->shape(batch, end - begin);
+  for (std::uint64_t row = begin; row < end; ++row) batch.sample_ids[row - begin] = row;
+  if (begin < end) impl_->read(begin, end, batch.bytes.data());
+}
+
+}  // namespace relgrad
