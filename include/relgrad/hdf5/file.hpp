@@ -1,11 +1,13 @@
 #pragma once
-/// HDF5 files as relgrad uses them: write-once, serial, contiguous datasets whose raw bytes are read and
-/// written with pread/pwrite at the dataset's offset (the HDF5 library of Debian is not thread-safe and
-/// hides ENOSPC; raw bytes are neither). hdf5/ is the only room that includes <hdf5.h>.
+/// HDF5 files as relgrad uses them: write-once, serial, contiguous datasets whose raw bytes are
+/// read and written with pread/pwrite at the dataset's offset (the HDF5 library of Debian is not
+/// thread-safe and hides ENOSPC; raw bytes are neither). hdf5/ is the only room that includes
+/// <hdf5.h>.
 #include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace relgrad::hdf5 {
@@ -33,8 +35,8 @@ struct Place {
   std::uint64_t bytes = 0;
 };
 
-/// Creates `path` (which must not exist) with these datasets, early allocated, never filled, and closes
-/// it: the bytes are then written by the caller at the places returned, in order.
+/// Creates `path` (which must not exist) with these datasets, early allocated, never filled, and
+/// closes it: the bytes are then written by the caller at the places returned, in order.
 /// @throws DiskError with the path and the system's reason.
 std::vector<Place> create(const std::filesystem::path& path, const std::vector<DatasetPlan>& plans);
 
@@ -46,20 +48,25 @@ struct DatasetFound {
   Attributes attributes;
 };
 
-/// Every dataset of the file, by name. @throws DataError if it is not HDF5, is cut, or holds a dataset
-/// that is not contiguous or of an unknown type.
+/// Every dataset of the file, by name. @throws DataError if it is not HDF5, is cut, or holds a
+/// dataset that is not contiguous or of an unknown type.
 std::map<std::string, DatasetFound> contents(const std::filesystem::path& path);
 
 /// A file open for raw reading or writing; loops over short reads and writes and EINTR.
 class RawFile {
  public:
   enum class Mode { read, write };
-  RawFile(const std::filesystem::path& path, Mode mode);  // @throws DataError (read), DiskError (write)
+  RawFile(const std::filesystem::path& path,
+          Mode mode);  // @throws DataError (read), DiskError (write)
   ~RawFile();
   RawFile(RawFile&& other) noexcept;
   RawFile& operator=(RawFile&& other) noexcept;
-  void read_at(std::uint64_t offset, void* to, std::uint64_t bytes) const;         // @throws DataError
-  void write_at(std::uint64_t offset, const void* from, std::uint64_t bytes) const;  // @throws DiskError
+  void read_at(std::uint64_t offset, void* to, std::uint64_t bytes) const;  // @throws DataError
+  void write_at(std::uint64_t offset, const void* from,
+                std::uint64_t bytes) const;  // @throws DiskError
+  /// Asks for the blocks of the first `bytes` bytes now, so that a full disk or a quota shows
+  /// before the writing; does nothing where the file system cannot. @throws DiskError
+  void reserve(std::uint64_t bytes) const;
   void sync() const;  // fsync; @throws DiskError
   std::uint64_t size() const;
 
