@@ -1,0 +1,68 @@
+#pragma once
+/// Where samples come from, before they are a data set: read once, from first to last, a few at a
+/// time.
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "relgrad/data/prepare.hpp"
+#include "relgrad/data/raw_batch.hpp"
+
+namespace relgrad {
+
+class SampleSource {
+ public:
+  virtual ~SampleSource() = default;
+  /// {C, H, W}, planar, or {D}.
+  const std::vector<Index>& sample_shape() const { return sample_shape_; }
+  ElementType type() const { return type_; }
+  std::uint64_t rows() const { return rows_; }
+  bool has_labels() const { return has_labels_; }
+  /// Entropy of one sample in nats, where it is known.
+  std::optional<double> true_entropy_nats() const { return true_entropy_nats_; }
+  std::uint64_t row_bytes() const;
+
+  /// Reads the next `count` samples (no more than are left) to `samples`, count * row_bytes()
+  /// bytes, and their labels to `labels`, which is null unless wanted and has_labels(). With the
+  /// last sample the input must be at its end.
+  /// @throws DataError naming file, row and remedy.
+  virtual void next(std::uint64_t count, std::byte* samples, std::int64_t* labels) = 0;
+
+ protected:
+  std::vector<Index> sample_shape_;
+  ElementType type_ = ElementType::uint8;
+  std::uint64_t rows_ = 0;
+  bool has_labels_ = false;
+  std::optional<double> true_entropy_nats_;
+};
+
+/// How images become samples.
+struct ImageOptions {
+  std::optional<ImageSize> size;
+  bool grey = false;
+};
+
+/// A file or folder of any known format; the extension decides, then the first bytes.
+/// @throws DataError naming the path and what was expected.
+std::unique_ptr<SampleSource> open_source(const std::filesystem::path& path,
+                                          const ImageOptions& images);
+/// Several, one after another; @throws DataError naming both files if shapes or types differ.
+std::unique_ptr<SampleSource> open_sources(const std::vector<std::filesystem::path>& paths,
+                                           const ImageOptions& images);
+/// `source` with the labels of these IDX or .npy files instead of its own.
+/// @throws DataError if there are not as many labels as samples.
+std::unique_ptr<SampleSource> with_labels(std::unique_ptr<SampleSource> source,
+                                          const std::vector<std::filesystem::path>& labels);
+
+/// "images", "toy:NAME" or "flow[:D]" (see PrepareOptions); sample i depends on (seed, i) alone.
+/// @throws UsageError naming the choices.
+std::unique_ptr<SampleSource> make_synthetic_source(const std::string& kind, std::uint64_t seed,
+                                                    std::uint64_t rows,
+                                                    const std::optional<ImageSize>& size);
+
+}  // namespace relgrad
