@@ -5,7 +5,7 @@
 #include <array>
 #include <bit>
 #include <cstdint>
-#include <type_traits>
+#include <utility>
 
 // One function, compiled for AVX-512, AVX2 and the baseline; the loader picks what the CPU has. The
 // micro-architecture levels are asked for by feature: names of Intel models would not match on AMD.
@@ -34,7 +34,7 @@ struct Bits<float> {
   static constexpr Word exponent_bias = 127;
   static constexpr Word one = 0x3F800000U;
   static constexpr Word sqrt_half = 0x3F3504F3U;
-  static constexpr float round_magic = 0x1.8p23F;  // adding it rounds to an integer
+  static constexpr float round_magic = 0x1.8p23F;     // adding it rounds to an integer
   static constexpr Word integer_magic = 0x4B000000U;  // 2^23: or-ing an integer in makes 2^23 + it
   static constexpr float integer_offset = 0x1p23F;
   static constexpr float ln2_high = 6.9313812256e-01F;
@@ -74,13 +74,15 @@ RELGRAD_INLINE T smaller(T x, T y) {
   return x < y ? x : y;
 }
 
-/// c[0] + c[1] x + c[2] x^2 + ...
+/// c[0] + c[1] x + c[2] x^2 + ... by Horner's rule, written out so that no inner loop is left.
 template <class T, std::size_t N>
-RELGRAD_INLINE constexpr T polynomial(const std::array<T, N>& c, T x) {
-  T sum = c[N - 1];
-#pragma GCC unroll 16
-  for (std::size_t i = N - 1; i-- > 0;) sum = sum * x + c[i];
-  return sum;
+RELGRAD_INLINE T polynomial(const std::array<T, N>& c, T x) {
+  return [&]<std::size_t... I>(std::index_sequence<I...>) __attribute__((always_inline)) {
+    T sum = c[N - 1];
+    ((sum = sum * x + c[N - 2 - I]), ...);
+    return sum;
+  }
+  (std::make_index_sequence<N - 1>{});
 }
 
 /// 1/1!, 1/2!, ...: the series of (e^r - 1) / r.
