@@ -1,6 +1,120 @@
-#include <cstdio>
+// relgrad COMMAND [options]: finds the command, reads its options, starts MPI if it needs ranks.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
-int main() {
-  std::puts("relgrad");
-  return 0;
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "command.hpp"
+#include "help.hpp"
+#include "parse.hpp"
+#include "process.hpp"
+#include "relgrad/core/error.hpp"
+#include "relgrad/core/log.hpp"
+#include "relgrad/linalg/products.hpp"
+#include "relgrad/mpi/session.hpp"
+
+namespace relgrad::cli {
+
+void require(const std::string& command, const std::string& name, const std::string& value,
+             const std::string& meaning) {
+  if (value.empty()) {
+    throw UsageError(fmt::format("{}: --{} is missing ({}); relgrad {} --help shows examples",
+                                 command, name, meaning, command));
+  }
+}
+
+namespace {
+
+/// Every process of a job reads the same line; one of them answers for all.
+void print_once(std::FILE* stream, const std::string& text) {
+  if (rank_from_environment() == 0) fmt::print(stream, "{}", text);
+}
+
+bool contains(const std::vector<std::string>& words, const std::string& word) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+std::vector<Command> all_commands(const std::string& command_line) {
+  return {prepare_command(command_line),
+          train_command(),
+          evaluate_command(),
+          score_command(),
+          sample_command(),
+          inspect_command()};
+}
+
+Command& find_command(std::vector<Command>& commands, const std::string& name) {
+  std::vector<std::string> names;
+  for (Command& command : commands) {
+    if (command.name == name) return command;
+    names.push_back(command.name);
+  }
+  throw UsageError(fmt::format("unknown command '{}'{}; there are: {}", name,
+                               did_you_mean(name, names), choices_text(names)));
+}
+
+/// The answer to words that ask about the program or the command, if they do.
+std::optional<std::string> answer(std::vector<Command>& commands,
+                                  const std::vector<std::string>& words) {
+  const std::string& first = words.front();
+  if (first == "--version") return version_text();
+  const bool asks = first == "help" || first == "--help" || first == "-h";
+  if (asks && words.size() == 1) return overview(commands);
+  const Command& command = find_command(commands, asks ? words[1] : first);
+  if (contains(words, "--help-markdown")) return help_markdown(command);
+  if (asks || contains(words, "--help") || contains(words, "-h")) return help_text(command);
+  return std::nullopt;
+}
+
+int run(Command& command, int argc, char** argv) {
+  if (!command.run_on_ranks && world_size_from_environment() > 1) {
+    throw UsageError(command.name + " runs in one process; start it without mpirun");
+  }
+  if (const std::optional<int> code = command.run_alone()) return *code;
+  ensure_best_blas_kernels(argv);  // may execute this program again
+  mpi::Session session(argc, argv);
+  return session.run([&](const mpi::Communicator& world) {
+    set_log_enabled(world.is_root());
+    return command.run_on_ranks(world);
+  });
+}
+
+int main_or_throw(int argc, char** argv) {
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  std::vector<Command> commands =
+      all_commands("relgrad " + fmt::format("{}", fmt::join(words, " ")));
+  if (words.empty()) {
+    print_once(stderr, overview(commands));
+    return static_cast<int>(ExitCode::usage);
+  }
+  if (const std::optional<std::string> text = answer(commands, words)) {
+    print_once(stdout, *text);
+    return 0;
+  }
+  Command& command = find_command(commands, words.front());
+  parse(command, {words.begin() + 1, words.end()});
+  return run(command, argc, argv);
+}
+
+}  // namespace
+
+}  // namespace relgrad::cli
+
+int main(int argc, char** argv) {
+  using namespace relgrad;
+  try {
+    return cli::main_or_throw(argc, argv);
+  } catch (const Error& error) {
+    const bool is_bug = error.code() == ExitCode::internal;
+    cli::print_once(stderr,
+                    fmt::format("relgrad: {}error: {}\n", is_bug ? "internal " : "", error.what()));
+    return static_cast<int>(error.code());
+  } catch (const std::exception& error) {
+    cli::print_once(stderr, fmt::format("relgrad: internal error: {}\n", error.what()));
+  }
+  return static_cast<int>(ExitCode::internal);
 }

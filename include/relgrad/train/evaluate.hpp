@@ -1,0 +1,33 @@
+#pragma once
+/// Exact log-likelihoods of a split under a trained model: `relgrad evaluate` and `relgrad score`.
+#include <cstdint>
+#include <string>
+
+#include "relgrad/mpi/communicator.hpp"
+
+namespace relgrad {
+
+struct EvaluateOptions {
+  std::string run;         // run directory: its best checkpoint, or
+  std::string checkpoint;  // a checkpoint directory
+  std::string data;        // data set directory
+  std::string split = "test";
+  std::int64_t draws = 1;  // of dequantization noise, averaged in probability
+  std::string json;        // file, or - for standard output
+  std::int64_t batch_size = 500;
+  std::int64_t threads = 1;  // per rank
+  std::uint64_t seed = 1;    // of the noise
+  std::string products = "auto";
+};
+
+/// Collective. Returns the exit code of the process. @throws Error on every rank together.
+int evaluate(const EvaluateOptions& options, const mpi::Communicator& comm);
+
+struct ScoreOptions : EvaluateOptions {
+  std::string output;  // .h5 file to make
+};
+
+/// Collective. Writes the log-likelihood of every sample. @throws Error on every rank together.
+int score(const ScoreOptions& options, const mpi::Communicator& comm);
+
+}  // namespace relgrad

@@ -1,0 +1,24 @@
+#pragma once
+/// Draws from a trained model: `relgrad sample`.
+#include <cstdint>
+#include <string>
+
+#include "relgrad/mpi/communicator.hpp"
+
+namespace relgrad {
+
+struct SampleOptions {
+  std::string run;         // run directory: its best checkpoint, or
+  std::string checkpoint;  // a checkpoint directory
+  std::string output;      // .png: a grid of images; .h5: all samples
+  std::int64_t count = 64;
+  double temperature = 1.0;  // latent draws are multiplied by it
+  std::uint64_t seed = 1;
+  std::int64_t threads = 1;  // per rank
+  std::string products = "auto";
+};
+
+/// Collective. Returns the exit code of the process. @throws Error on every rank together.
+int sample(const SampleOptions& options, const mpi::Communicator& comm);
+
+}  // namespace relgrad

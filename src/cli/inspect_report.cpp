@@ -1,0 +1,214 @@
+#include "inspect_report.hpp"
+
+#include <fmt/format.h>
+
+#include <fstream>
+
+#include "parse.hpp"
+#include "relgrad/checkpoint/checkpoint.hpp"
+#include "relgrad/core/error.hpp"
+#include "relgrad/data/dataset.hpp"
+#include "relgrad/hdf5/file.hpp"
+#include "relgrad/train/option_table.hpp"
+
+namespace relgrad::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+Report report_dataset(const fs::path& directory, bool verify) {
+  const DatasetInfo info = read_dataset_info(directory);
+  Report report{{"kind", "data set"},
+                {"path", directory.string()},
+                {"name", info.name},
+                {"dimension", info.dimension},
+                {"sample_shape", info.sample_shape},
+                {"type", name_of(info.type)},
+                {"value_min", info.value_min},
+                {"value_max", info.value_max},
+                {"identity", info.identity}};
+  if (info.true_entropy_nats) report["true_entropy_nats"] = *info.true_entropy_nats;
+  Report splits = Report::array();
+  Report shards = Report::array();
+  for (const SplitInfo& split : info.splits) {
+    splits.push_back(
+        {{"split", split.name}, {"rows", split.rows}, {"shards", split.shards.size()}});
+    for (const ShardInfo& shard : split.shards) {
+      shards.push_back({{"file", shard.file},
+                        {"rows", shard.rows},
+                        {"bytes", shard.bytes},
+                        {"checksum", shard.checksum}});
+    }
+  }
+  report["splits"] = splits;
+  report["shards"] = shards;
+  if (verify) {
+    verify_dataset(directory, info);
+    report["verified"] = "every checksum agrees";
+  }
+  return report;
+}
+
+/// The numbers and texts of `object`; arrays and objects inside stay away.
+Report flat_part(const nlohmann::json& object) {
+  Report flat = Report::object();
+  for (const auto& [key, value] : object.items()) {
+    if (!value.is_structured()) flat[key] = value;
+  }
+  return flat;
+}
+
+/// The tensors of a manifest as a table.
+Report tensor_table(const nlohmann::json& tensors) {
+  Report table = Report::array();
+  for (const auto& [key, tensor] : tensors.items()) {
+    Report row{{"tensor", tensors.is_object() ? key : tensor.value("name", key)}};
+    for (const char* field : {"shape", "rows", "cols", "type", "hash"}) {
+      if (tensor.contains(field)) row[field] = tensor[field];
+    }
+    table.push_back(row);
+  }
+  return table;
+}
+
+Inspection inspect_checkpoint(const fs::path& directory, bool verify) {
+  const checkpoint::Found found = checkpoint::open(directory);
+  Inspection inspection;
+  Report& report = inspection.report;
+  report = {{"kind", "checkpoint"}, {"path", directory.string()}};
+  report.update(flat_part(found.manifest));
+  for (const char* part : {"metrics", "data", "model", "transform", "options"}) {
+    if (found.manifest.contains(part) && found.manifest[part].is_object()) {
+      report[part] = found.manifest[part];
+    }
+  }
+  if (found.manifest.contains("tensors")) {
+    report["tensors"] = tensor_table(found.manifest["tensors"]);
+  }
+  if (verify) {
+    inspection.problems = checkpoint::verify(found);
+    report["verified"] = inspection.problems.empty() ? "every checksum agrees" : "damaged";
+  }
+  return inspection;
+}
+
+std::string first_line_of(const fs::path& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+/// Options of config.ini that are not at their defaults.
+Report chosen_options(const fs::path& config) {
+  Report chosen = Report::object();
+  const std::map<std::string, std::string> defaults = to_map(TrainOptions{});
+  for (const auto& [key, text] : read_option_file(config.string())) {
+    const auto standard = defaults.find(key);
+    if (standard == defaults.end() || standard->second != text) chosen[key] = text;
+  }
+  return chosen;
+}
+
+/// Each key's last value in metrics.jsonl; lines that do not parse (cut by a crash) are counted.
+Report last_metrics(const fs::path& path) {
+  std::ifstream file(path);
+  Report last = Report::object();
+  int unreadable = 0;
+  for (std::string line; std::getline(file, line);) {
+    const auto values = nlohmann::ordered_json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (values.is_object()) {
+      last.update(values);
+    } else {
+      ++unreadable;
+    }
+  }
+  if (unreadable > 0) last["unreadable_lines"] = unreadable;
+  return last;
+}
+
+Report checkpoint_table(const fs::path& run, std::vector<std::string>& rejected) {
+  Report table = Report::array();
+  const std::vector<checkpoint::Found> all = checkpoint::list(run, &rejected);
+  const std::optional<checkpoint::Found> best = checkpoint::best(run);
+  for (const checkpoint::Found& found : all) {
+    const auto& manifest = found.manifest;
+    const auto metrics = manifest.value("metrics", nlohmann::json::object());
+    const bool is_latest = &found == &all.front();
+    const bool is_best = best && best->directory == found.directory;
+    table.push_back({{"checkpoint", found.directory.filename().string()},
+                     {"epoch", manifest.value("epoch", nlohmann::json())},
+                     {"val_bits_per_dim", metrics.value("val_bits_per_dim", nlohmann::json())},
+                     {"note", is_latest && is_best ? "latest, best"
+                              : is_latest          ? "latest"
+                              : is_best            ? "best"
+                                                   : ""}});
+  }
+  return table;
+}
+
+Inspection inspect_run(const fs::path& run, bool verify) {
+  Inspection inspection;
+  Report& report = inspection.report;
+  report = {{"kind", "run"}, {"path", run.string()}};
+  if (fs::exists(run / "STATUS")) report["status"] = first_line_of(run / "STATUS");
+  if (fs::exists(run / "config.ini")) {
+    report["options_not_at_default"] = chosen_options(run / "config.ini");
+  }
+  if (fs::exists(run / "metrics.jsonl"))
+    report["last_metrics"] = last_metrics(run / "metrics.jsonl");
+  std::vector<std::string> rejected;
+  report["checkpoints"] = checkpoint_table(run, rejected);
+  if (!rejected.empty()) report["rejected"] = rejected;
+  if (verify) {
+    for (const checkpoint::Found& found : checkpoint::list(run)) {
+      for (const std::string& problem : checkpoint::verify(found)) {
+        inspection.problems.push_back(found.directory.filename().string() + ": " + problem);
+      }
+    }
+    report["verified"] = inspection.problems.empty() ? "every checksum agrees" : "damaged";
+  }
+  return inspection;
+}
+
+Report report_hdf5(const fs::path& path) {
+  Report table = Report::array();
+  for (const auto& [name, dataset] : hdf5::contents(path)) {
+    table.push_back({{"dataset", name},
+                     {"shape", dataset.shape},
+                     {"type", hdf5::name_of(dataset.type)},
+                     {"bytes", dataset.place.bytes}});
+  }
+  return {{"kind", "HDF5 file"},
+          {"path", path.string()},
+          {"bytes", fs::file_size(path)},
+          {"datasets", table}};
+}
+
+}  // namespace
+
+Inspection inspect(const fs::path& path, bool verify) {
+  if (!fs::exists(path)) {
+    throw DataError(fmt::format(
+        "inspect: nothing is at {}; give a data set, checkpoint or run directory, or an HDF5 file",
+        path.string()));
+  }
+  if (!fs::is_directory(path)) {
+    const fs::path parent = path.has_parent_path() ? path.parent_path() : fs::path(".");
+    if (path.filename() == "dataset.json") return {report_dataset(parent, verify), {}};
+    if (path.filename() == "manifest.json") return inspect_checkpoint(parent, verify);
+    return {report_hdf5(path), {}};
+  }
+  if (fs::exists(path / "dataset.json")) return {report_dataset(path, verify), {}};
+  if (fs::exists(path / "manifest.json")) return inspect_checkpoint(path, verify);
+  for (const char* part : {"ckpt", "STATUS", "config.ini", "metrics.jsonl"}) {
+    if (fs::exists(path / part)) return inspect_run(path, verify);
+  }
+  throw DataError(
+      fmt::format("inspect: {} holds no dataset.json (data set), manifest.json (checkpoint) or "
+                  "config.ini (run)",
+                  path.string()));
+}
+
+}  // namespace relgrad::cli

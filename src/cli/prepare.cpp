@@ -1,0 +1,115 @@
+#include "relgrad/data/prepare.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <memory>
+
+#include "command.hpp"
+#include "relgrad/core/error.hpp"
+
+namespace relgrad::cli {
+
+namespace {
+
+/// A number that may be left away.
+Option optional_count(const std::string& name, std::optional<std::uint64_t>& target,
+                      const std::string& meaning) {
+  const Range<std::uint64_t> range{.least = 1};
+  const auto set = [=, &target](const std::string& text) {
+    target = read_number<std::uint64_t>(name, text, range, 1000);
+  };
+  return {name, "", "N", "", "rows", range.text(), meaning, false, set};
+}
+
+Option size_option(std::optional<ImageSize>& target) {
+  const auto set = [&target](const std::string& text) {
+    try {
+      target = parse_image_size(text);
+    } catch (const UsageError& error) {
+      throw UsageError(std::string("--size: ") + error.what());
+    }
+  };
+  return {
+      "size", "", "HxW", "", "pixels", ">= 1 each", "crop the centre to this shape, then resize",
+      false,  set};
+}
+
+std::vector<Option> input_options(PrepareOptions& options) {
+  return group(
+      "Input",
+      {paths_option("train", options.train, "FILE",
+                    "training samples: IDX, CIFAR .bin, .npy, folder or .tar of images"),
+       paths_option("val", options.val, "FILE", "validation samples, or:"),
+       optional_count("val-last", options.val_last,
+                      "the last N training rows (else the last sixth, at most 10000)"),
+       paths_option("test", options.test, "FILE", "test samples"),
+       paths_option("labels", options.train_labels, "FILE",
+                    "labels of the training samples: IDX or .npy of integers"),
+       paths_option("val-labels", options.val_labels, "FILE", "of the validation samples"),
+       paths_option("test-labels", options.test_labels, "FILE", "of the test samples"),
+       size_option(options.size), switch_option("grey", options.grey, "images with one channel")});
+}
+
+std::vector<Option> synthetic_options(PrepareOptions& options) {
+  const std::string range =
+      fmt::format("images | flow | flow:D | toy:NAME, NAME one of {}", fmt::join(toy_names(), " "));
+  return group("Synthetic data, instead of files",
+               {text_option("synthetic", options.synthetic, "KIND", range,
+                            "images with structure, a random flow of known entropy, or a toy"),
+                number_option("rows", options.rows, Range<std::uint64_t>{.least = 1}, "rows",
+                              "of the training split"),
+                number_option("seed", options.seed, Range<std::uint64_t>{}, "", "of the draws")});
+}
+
+void check(const PrepareOptions& options) {
+  require("prepare", "output", options.output, "the data set directory to make");
+  if (options.train.empty() == options.synthetic.empty()) {
+    throw UsageError(fmt::format(
+        "prepare: {}; give either --train FILE or --synthetic KIND",
+        options.train.empty() ? "no input is named" : "both files and --synthetic are given"));
+  }
+  if (!options.val.empty() && options.val_last) {
+    throw UsageError("prepare: both --val and --val-last are given; keep one");
+  }
+}
+
+}  // namespace
+
+Command prepare_command(const std::string& command_line) {
+  const auto options = std::make_shared<PrepareOptions>();
+  options->command = command_line;
+  Command command;
+  command.name = "prepare";
+  command.summary =
+      "Writes a data set (HDF5 shards and dataset.json) from files or a random source.";
+  command.usage = {"--output DIR --train FILE ... [--val FILE | --val-last N] [--test FILE]",
+                   "--output DIR --synthetic images|flow[:D]|toy:NAME [--rows N]"};
+  const std::string fashion = "/usr/share/datasets/fashion-mnist";
+  command.examples = {
+      {"relgrad prepare --output data/images --synthetic images --rows 6000",
+       "small images, drawn by the program"},
+      {fmt::format("relgrad prepare --output data/fashion --train {0}/train-images-idx3-ubyte.gz "
+                   "--test {0}/t10k-images-idx3-ubyte.gz --val-last 10000",
+                   fashion),
+       "Fashion-MNIST (Debian package dataset-fashion-mnist)"},
+      {"relgrad prepare --output data/photos --train photos --size 32x32",
+       "a folder of PNG and JPEG images"}};
+  command.exit_codes = {0, 1, 2, 3, 6, 75};
+  command.options = joined(
+      {group("Output",
+             {path_option("output", options->output, "DIR", "data set directory to make"),
+              text_option("name", options->name, "NAME", "a word",
+                          "of the data set; by default the last part of --output"),
+              number_option("rows-per-shard", options->rows_per_shard, Range<std::uint64_t>{},
+                            "rows", "of one HDF5 file; 0: files of about 256 MiB")}),
+       input_options(*options), synthetic_options(*options)});
+  command.check = [options] { check(*options); };
+  command.run_alone = [options]() -> std::optional<int> {
+    prepare(*options);
+    return 0;
+  };
+  return command;
+}
+
+}  // namespace relgrad::cli

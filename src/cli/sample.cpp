@@ -1,0 +1,46 @@
+#include "relgrad/train/sample.hpp"
+
+#include <memory>
+
+#include "command.hpp"
+#include "model_options.hpp"
+
+namespace relgrad::cli {
+
+Command sample_command() {
+  const auto options = std::make_shared<SampleOptions>();
+  Command command;
+  command.name = "sample";
+  command.summary = "Draws samples from a trained model, as a grid of images or an HDF5 file.";
+  command.usage = {"--run DIR --output grid.png [--count N] [--temperature T] [--seed S]",
+                   "--run DIR --output samples.h5 [--count N]"};
+  command.examples = {
+      {"relgrad sample --run runs/first --output grid.png", "64 images in a grid"},
+      {"relgrad sample --run runs/first --count 1000 --temperature 0.8 --output samples.h5",
+       "1000 samples nearer to the mode, as numbers"}};
+  command.exit_codes = {0, 1, 2, 4, 6};
+  command.options =
+      joined({model_options(*options),
+              group("Samples",
+                    {text_option("output", options->output, "FILE", "a .png or .h5 file to make",
+                                 ".png: a grid of images; .h5: any data, as numbers"),
+                     number_option("count", options->count,
+                                   Range<std::int64_t>{.least = 1, .most = 1000000000}, "samples",
+                                   "how many"),
+                     number_option("temperature", options->temperature, above(0.0), "",
+                                   "latent draws are multiplied by it")}),
+              computing_options(*options)});
+  command.check = [options] {
+    require_one_model("sample", *options);
+    require("sample", "output", options->output, "the .png or .h5 file to make");
+    if (!options->output.ends_with(".png") && !options->output.ends_with(".h5")) {
+      throw UsageError("--output: '" + options->output + "' ends neither in .png nor in .h5");
+    }
+  };
+  command.run_on_ranks = [options](const mpi::Communicator& world) {
+    return sample(*options, world);
+  };
+  return command;
+}
+
+}  // namespace relgrad::cli

@@ -1,0 +1,38 @@
+#include <memory>
+
+#include "command.hpp"
+#include "model_options.hpp"
+#include "relgrad/train/evaluate.hpp"
+
+namespace relgrad::cli {
+
+Command score_command() {
+  const auto options = std::make_shared<ScoreOptions>();
+  Command command;
+  command.name = "score";
+  command.summary = "Writes the exact log-likelihood of every sample of a split to an HDF5 file.";
+  command.usage = {"--run DIR --data DIR --output scores.h5 [--split test]"};
+  command.examples = {{"relgrad score --run runs/first --data data/images --output scores.h5",
+                       "one number a sample of the test split"},
+                      {"h5ls scores.h5", "what is in the file"}};
+  command.exit_codes = {0, 1, 2, 3, 4, 6};
+  command.options =
+      joined({model_options(*options), data_options(*options),
+              group("Output",
+                    {text_option("output", options->output, "FILE", "a .h5 file to make",
+                                 "log-likelihoods, in the order of the split"),
+                     text_option("json", options->json, "FILE", "a file, or - for standard output",
+                                 "write the figures of evaluate as JSON as well")}),
+              computing_options(*options)});
+  command.check = [options] {
+    require_one_model("score", *options);
+    require("score", "data", options->data, "the data set to score");
+    require("score", "output", options->output, "the .h5 file to make");
+  };
+  command.run_on_ranks = [options](const mpi::Communicator& world) {
+    return score(*options, world);
+  };
+  return command;
+}
+
+}  // namespace relgrad::cli

@@ -1,0 +1,79 @@
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "command.hpp"
+#include "relgrad/train/option_table.hpp"
+#include "relgrad/train/trainer.hpp"
+
+namespace relgrad::cli {
+
+namespace {
+
+struct TrainLine {
+  TrainOptions options;
+  std::string option_file;
+  bool print_config = false;
+};
+
+std::vector<Option> table_options(TrainOptions& options) {
+  std::vector<Option> list;
+  for (const OptionDescription& row : train_option_table()) {
+    const auto set = [&row, &options](const std::string& text) { row.set(options, text); };
+    list.push_back({row.name, row.group, row.value, row.get(options), row.unit, row.range,
+                    row.meaning, false, set});
+  }
+  return list;
+}
+
+void print_config(const TrainOptions& options) {
+  for (const OptionDescription& row : train_option_table()) {
+    fmt::print("{} = {}\n", row.name, row.get(options));
+  }
+}
+
+void check(const TrainLine& line) {
+  if (line.print_config) return;
+  require("train", "data", line.options.data, "a data set written by relgrad prepare");
+  require("train", "run", line.options.run, "the run directory to make");
+}
+
+}  // namespace
+
+Command train_command() {
+  const auto line = std::make_shared<TrainLine>();
+  Command command;
+  command.name = "train";
+  command.summary = "Trains a model by exact maximum likelihood, on one or many ranks.";
+  command.usage = {"--data DIR --run DIR [--config FILE] [--resume auto] [options]",
+                   "--config FILE --print-config"};
+  command.examples = {
+      {"relgrad train --data data/images --run runs/first --epochs 2", "one process"},
+      {"mpirun -n 2 relgrad train --data data/images --run runs/second --config "
+       "jobs/mnist-best.ini",
+       "two ranks share every batch; options from a file"},
+      {"mpirun -n 2 relgrad train --data data/images --run runs/second --config "
+       "jobs/mnist-best.ini --resume auto",
+       "the same line after a stop, also on other numbers of ranks"}};
+  command.exit_codes = {0, 1, 2, 3, 4, 5, 6, 75};
+  command.options =
+      joined({table_options(line->options),
+              group("Options from a file",
+                    {text_option("config", line->option_file, "FILE", "a file",
+                                 "lines like lr = 0.001; the command line decides over it"),
+                     switch_option("print-config", line->print_config,
+                                   "print all options as such a file, and end")})});
+  command.config_option = "config";
+  command.check = [line] { check(*line); };
+  command.run_alone = [line]() -> std::optional<int> {
+    if (!line->print_config) return std::nullopt;
+    print_config(line->options);
+    return 0;
+  };
+  command.run_on_ranks = [line](const mpi::Communicator& world) {
+    return train(line->options, world);
+  };
+  return command;
+}
+
+}  // namespace relgrad::cli
