@@ -1,5 +1,6 @@
 #pragma once
-/// Monotone rational-quadratic spline per dimension (Durkan et al. 2019, arXiv 1906.04032): K bins on
+/// Monotone rational-quadratic spline per dimension (Durkan et al. 2019, arXiv 1906.04032): K bins
+/// on
 /// [-bound, bound], linear tails, starts as the identity, closed-form inverse.
 #include <vector>
 
@@ -31,9 +32,10 @@ class SplineLayer final : public ElementwiseLayer<T> {
   ParameterId widths_id_;
   ParameterId heights_id_;
   ParameterId slopes_id_;
-  // Knots, derived by prepare(): (K + 1) rows of D values each, so that loops over dimensions are
-  // contiguous: x_[k * D + d], y_, slope_.
-  std::vector<T> x_, y_, slope_;
+  // Derived by prepare(), tile of dimensions after tile (layout: model/kernels/spline_kernels.hpp):
+  // knots, and the factors that chain their derivatives to the raw parameters.
+  std::vector<T> knots_;
+  std::vector<T> chain_;
 };
 
 }  // namespace relgrad

@@ -1,0 +1,160 @@
+#include "relgrad/model/spline.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "core/rational_quadratic.hpp"
+#include "model/columns.hpp"
+#include "model/kernels/spline_kernels.hpp"
+#include "relgrad/core/error.hpp"
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+namespace relgrad {
+
+namespace {
+
+constexpr Index lanes_max = kernels::spline_lanes;
+constexpr Index bins_max = 128;
+
+Index tile_count(Index dimension) { return (dimension + lanes_max - 1) / lanes_max; }
+
+kernels::TileShape tile_shape(Index tile, Index dimension, Index bins) {
+  const Index lanes = std::min(lanes_max, dimension - tile * lanes_max);
+  return {static_cast<int>(lanes), dimension, static_cast<int>(bins)};
+}
+
+/// Samples one thread takes at a time: all of them when it is alone, so that a tile is loaded once.
+Index samples_per_task(Index dimension, Index batch) {
+#ifdef _OPENMP
+  const Index threads = omp_get_max_threads();
+  if (threads > 1 && dimension * batch >= threaded_batch_size) {
+    return (batch + threads - 1) / threads;
+  }
+#endif
+  static_cast<void>(dimension);
+  return std::max<Index>(batch, 1);
+}
+
+/// Inverse of one number: the tails are straight, the bins have a closed form.
+template <class T>
+T inverse_at(const T* knots, Index bins, Index lane, T output) {
+  const auto knot = [&](Index k, Index part) { return knots[(k * 3 + part) * lanes_max + lane]; };
+  if (!(output > knot(0, 1))) return knot(0, 0) + (output - knot(0, 1)) / knot(0, 2);
+  if (output >= knot(bins, 1)) {
+    return knot(bins, 0) + (output - knot(bins, 1)) / knot(bins, 2);
+  }
+  Index k = 0;
+  while (k + 1 < bins && output >= knot(k + 1, 1)) ++k;
+  return invert(RationalQuadraticBin<T>{knot(k, 0), knot(k + 1, 0) - knot(k, 0), knot(k, 1),
+                                        knot(k + 1, 1) - knot(k, 1), knot(k, 2), knot(k + 1, 2)},
+                output);
+}
+
+}  // namespace
+
+template <class T>
+SplineLayer<T>::SplineLayer(ParameterStore<T>& store, const std::string& prefix, Index dimension,
+                            Index bins, double bound)
+    : store_(&store), dimension_(dimension), bins_(bins), bound_(bound) {
+  if (bins < 1 || bins > bins_max) {
+    throw UsageError(
+        fmt::format("{}: {} spline bins, must be 1 to {}. Use 12.", prefix, bins, bins_max));
+  }
+  if (!(bound > 0.0)) {
+    throw UsageError(
+        fmt::format("{}: spline bound is {}, must be positive. Use 4.", prefix, bound));
+  }
+  widths_id_ = store.add(prefix + "/widths", ParameterGroup::spline, dimension, bins);
+  heights_id_ = store.add(prefix + "/heights", ParameterGroup::spline, dimension, bins);
+  slopes_id_ = store.add(prefix + "/slopes", ParameterGroup::spline, dimension, bins + 1);
+  const auto tiles = static_cast<std::size_t>(tile_count(dimension));
+  knots_.resize(tiles * kernels::spline_knots_size(static_cast<int>(bins)));
+  chain_.resize(tiles * kernels::spline_chain_size(static_cast<int>(bins)));
+}
+
+template <class T>
+void SplineLayer<T>::prepare() {
+  const auto& store = std::as_const(*store_);
+  const T* widths = store.values(widths_id_).data();
+  const T* heights = store.values(heights_id_).data();
+  const T* slopes = store.values(slopes_id_).data();
+  const auto knots_size = static_cast<Index>(kernels::spline_knots_size(static_cast<int>(bins_)));
+  const auto chain_size = static_cast<Index>(kernels::spline_chain_size(static_cast<int>(bins_)));
+  for_each_sample(bins_ * lanes_max, tile_count(dimension_), [&](Index tile) {
+    const Index first = tile * lanes_max;
+    kernels::spline_prepare(tile_shape(tile, dimension_, bins_), widths + first, heights + first,
+                            slopes + first, static_cast<T>(bound_),
+                            knots_.data() + tile * knots_size, chain_.data() + tile * chain_size);
+  });
+}
+
+template <class T>
+void SplineLayer<T>::forward(const ConstMatrixMap<T>& input, MatrixMap<T> output,
+                             std::span<double> log_abs_det) const {
+  check_size("SplineLayer::forward", "rows of the batch", input.rows(), dimension_);
+  check_size("SplineLayer::forward", "columns of the output", output.cols(), input.cols());
+  const Index batch = input.cols();
+  const Index per_task = samples_per_task(dimension_, batch);
+  const Index tasks = (batch + per_task - 1) / per_task;
+  const auto knots_size = static_cast<Index>(kernels::spline_knots_size(static_cast<int>(bins_)));
+#pragma omp parallel for schedule(static) if (tasks > 1)
+  for (Index task = 0; task < tasks; ++task) {
+    const Index begin = task * per_task;
+    const Index samples = std::min(per_task, batch - begin);
+    for (Index tile = 0; tile < tile_count(dimension_); ++tile) {
+      const Index first = begin * dimension_ + tile * lanes_max;
+      kernels::spline_forward(tile_shape(tile, dimension_, bins_),
+                              knots_.data() + tile * knots_size, input.data() + first,
+                              output.data() + first, samples, log_abs_det.data() + begin);
+    }
+  }
+}
+
+template <class T>
+void SplineLayer<T>::inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input) const {
+  check_size("SplineLayer::inverse", "rows of the batch", output.rows(), dimension_);
+  check_size("SplineLayer::inverse", "columns of the input", input.cols(), output.cols());
+  const auto knots_size = static_cast<Index>(kernels::spline_knots_size(static_cast<int>(bins_)));
+  for_each_sample(dimension_, output.cols(), [&](Index n) {
+    for (Index i = 0; i < dimension_; ++i) {
+      const T* knots = knots_.data() + i / lanes_max * knots_size;
+      input(i, n) = inverse_at(knots, bins_, i % lanes_max, output(i, n));
+    }
+  });
+}
+
+template <class T>
+void SplineLayer<T>::backward(const ConstMatrixMap<T>& input, const ConstMatrixMap<T>& delta_out,
+                              MatrixMap<T> delta_in, SmallGradients<T>& gradients) const {
+  check_size("SplineLayer::backward", "rows of the batch", input.rows(), dimension_);
+  check_size("SplineLayer::backward", "columns of delta_out", delta_out.cols(), input.cols());
+  check_size("SplineLayer::backward", "columns of delta_in", delta_in.cols(), input.cols());
+  T* widths = gradients.sum(widths_id_).data();
+  T* heights = gradients.sum(heights_id_).data();
+  T* slopes = gradients.sum(slopes_id_).data();
+  const auto knots_size = static_cast<Index>(kernels::spline_knots_size(static_cast<int>(bins_)));
+  const auto chain_size = static_cast<Index>(kernels::spline_chain_size(static_cast<int>(bins_)));
+  // Split over dimensions, never over samples: sums do not depend on the number of threads.
+#pragma omp parallel for schedule(static) if (dimension_ * input.cols() >= threaded_batch_size)
+  for (Index tile = 0; tile < tile_count(dimension_); ++tile) {
+    static thread_local std::vector<T> sums;  // keeps its memory from step to step
+    sums.assign(kernels::spline_sums_size(static_cast<int>(bins_)), T(0));
+    const kernels::TileShape shape = tile_shape(tile, dimension_, bins_);
+    const Index first = tile * lanes_max;
+    kernels::spline_backward(shape, knots_.data() + tile * knots_size, input.data() + first,
+                             delta_out.data() + first, delta_in.data() + first, input.cols(),
+                             sums.data());
+    kernels::spline_chain(shape, sums.data(), chain_.data() + tile * chain_size,
+                          static_cast<T>(bound_), widths + first, heights + first, slopes + first);
+  }
+}
+
+template class SplineLayer<float>;
+template class SplineLayer<double>;
+
+}  // namespace relgrad
