@@ -136,7 +136,7 @@ class Tar final : public ImageStore {
       }
       file_.seek(offset + (bytes + block_bytes - 1) / block_bytes * block_bytes);
     }
-    if (file_.position() == 0) throw DataError(file_.name() + ": not a tar archive: too short");
+    throw DataError(file_.name() + ": truncated: no end-of-archive mark; copy it again");
   }
 
   std::string read_text(std::uint64_t bytes) {
