@@ -18,7 +18,8 @@ inline constexpr int format_version = 1;
 enum class TensorType { float32, float64 };
 
 /// Columns [col_begin, col_end) of a rows x cols tensor, column-major, in this rank's memory. The
-/// dataset on disk has shape [cols here, rows] (HDF5 is row-major): numpy's f["/layer/0/W"][...].T is W.
+/// dataset on disk has shape [cols here, rows] (HDF5 is row-major): numpy's f["/layer/0/W"][...].T
+/// is W.
 template <class Pointer>
 struct Block {
   std::string name;  // "layer/0/W"
@@ -34,23 +35,29 @@ using MutableBlock = Block<void*>;
 
 struct Retention {
   int keep_last = 3;    // >= 2
-  int keep_best = 1;    // by manifest "metrics"."val_bits_per_dim", smallest first
-  int keep_every = 10;  // every n-th checkpoint for good; 0: none
+  int keep_best = 1;    // by state.metrics.val_bits_per_dim (finite numbers only), smallest first
+  int keep_every = 10;  // every n-th checkpoint of the run for good; 0: none
 };
 
 /// What a save did, agreed by all ranks.
 struct SaveResult {
   bool saved = false;
   std::filesystem::path directory;  // of the checkpoint, if saved
-  std::string trouble;              // one line, if not
+  std::string trouble;              // one line if not saved, or if tidying up failed after it was
   double seconds = 0;
   std::uint64_t bytes = 0;
 };
 
-/// Collective. Every rank passes the blocks it holds: a tensor is either held whole by every rank (it
-/// is then written once, split over the writers) or in disjoint blocks. `state` becomes part of the
-/// manifest: step, epoch, samples_consumed, seed, options, model, data identity, metrics. A save that
-/// fails (disk full, permission) leaves earlier checkpoints as they were and is reported, not thrown.
+/// Collective. Every rank passes the blocks it holds, at most one per tensor: the distinct ranges
+/// of columns must tile the tensor; a range that several ranks hold (all of it on every rank, say)
+/// is written once, split over the writers. `state` (rank 0's counts) becomes "state" of the
+/// manifest: step, epoch, samples_consumed, seed, options, model, data identity, metrics. A save
+/// that fails (disk full, permission) leaves earlier checkpoints as they were and is reported, not
+/// thrown. A checkpoint of the same step is replaced once the new one is complete. Retention counts
+/// and removes only checkpoints up to `step`, never one that list() rejects, and only after this
+/// one exists.
+/// @throws ShapeError on every rank together if the blocks do not fit each other: a bug of the
+/// caller.
 SaveResult save(const mpi::Communicator& comm, const std::filesystem::path& run_directory,
                 std::int64_t step, const nlohmann::json& state,
                 const std::vector<ConstBlock>& blocks, const Retention& retention);
@@ -61,7 +68,8 @@ struct Found {
   nlohmann::json manifest;
 };
 
-/// Newest first. Directories that do not qualify are named, with the reason, in `rejected`.
+/// Newest (largest step) first. The state passed to save is manifest["state"]. Directories that do
+/// not qualify are named, with the reason, in `rejected`.
 std::vector<Found> list(const std::filesystem::path& run_directory,
                         std::vector<std::string>* rejected = nullptr);
 /// One checkpoint directory. @throws CheckpointError.
@@ -69,8 +77,10 @@ Found open(const std::filesystem::path& checkpoint_directory);
 /// The checkpoint with the best (smallest) val_bits_per_dim, if any was evaluated.
 std::optional<Found> best(const std::filesystem::path& run_directory);
 
-/// Collective. Fills every block from the checkpoint, reading only what it needs; checks shapes,
-/// types, and the checksum of every file it reads. @throws CheckpointError on every rank together.
+/// Collective. Fills every block from rank 0's `checkpoint`, reading only the columns it needs;
+/// checks names, shapes and types, the checksum of every file (each read by one rank), and the
+/// hashes of the tensors as they now lie in memory, between ranks and with the manifest.
+/// @throws CheckpointError on every rank together; the blocks then hold nothing of use.
 void load(const mpi::Communicator& comm, const Found& checkpoint,
           const std::vector<MutableBlock>& blocks);
 /// Without MPI: one tensor, whole, as double.
