@@ -21,6 +21,22 @@ std::optional<Error> trouble_in(const std::function<void()>& work) {
   }
 }
 
+namespace {
+
+/// Callers catch by kind (a CheckpointError makes a resume try the next older one).
+[[noreturn]] void throw_agreed(ExitCode code, const std::string& message) {
+  if (code == ExitCode::checkpoint) {
+    CheckpointError error(message);
+    error.set_agreed();
+    throw error;
+  }
+  Error error(code, message);
+  error.set_agreed();
+  throw error;
+}
+
+}  // namespace
+
 void agree(const Communicator& comm, const std::optional<Error>& trouble) {
   // One small message in the usual case: nobody has trouble.
   std::int64_t fine = trouble ? 0 : 1;
@@ -32,12 +48,12 @@ void agree(const Communicator& comm, const std::optional<Error>& trouble) {
   const auto hosts = comm.allgather_strings(host_name());
   const auto all = comm.allgather_strings(mine);
   const auto first = std::ranges::find_if(all, [](const auto& text) { return !text.empty(); });
-  const bool everyone = std::ranges::all_of(all, [&](const auto& text) { return text == *first; });
   const auto code = static_cast<ExitCode>(std::stoi(first->substr(0, 3)));
   const std::size_t rank = static_cast<std::size_t>(first - all.begin());
-  throw Error(code, everyone
-                        ? first->substr(3)
-                        : fmt::format("rank {} on {}: {}", rank, hosts[rank], first->substr(3)));
+  // The root often works for all; of another rank the name is part of the message.
+  throw_agreed(code, rank == 0
+                         ? first->substr(3)
+                         : fmt::format("rank {} on {}: {}", rank, hosts[rank], first->substr(3)));
 }
 
 void together(const Communicator& comm, const std::function<void()>& work) {

@@ -147,7 +147,7 @@ Rows budget_rows() {
   using O = TrainOptions;
   return {
       number("batch-size", &O::batch_size, Range<Integer>{.least = 1, .most = 1 << 24}, "samples",
-             "of all ranks together, a step", frozen),
+             "of all ranks together, a step", resumable),
       number("epochs", &O::epochs, Range<Integer>{.least = 1, .most = 1000000000}, "epochs",
              "passes over the training split", resumable),
       number("max-steps", &O::max_steps, at_least<Integer>(0), "steps",

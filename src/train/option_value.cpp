@@ -44,7 +44,10 @@ std::optional<std::string> nearest_name(const std::string& text,
       nearest = name;
     }
   }
-  return nearest;
+  if (nearest || text.size() < 3) return nearest;
+  const auto longer = std::find_if(names.begin(), names.end(),
+                                   [&](const std::string& name) { return name.starts_with(text); });
+  return longer == names.end() ? nearest : *longer;
 }
 
 bool is_digits(std::string_view text) {
@@ -66,6 +69,7 @@ std::string Range<Number>::text() const {
   if (has_least && has_most && least_allowed && most_allowed) {
     return fmt::format("{} ... {}", least, most);
   }
+  if (std::is_unsigned_v<Number> && !has_least && !has_most) return "0 ... 2^64 - 1";
   std::vector<std::string> sides;
   if (has_least || std::is_unsigned_v<Number>) {
     sides.push_back(fmt::format("{} {}", least_allowed ? ">=" : ">", least));

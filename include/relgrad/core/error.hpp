@@ -24,9 +24,16 @@ class Error : public std::runtime_error {
  public:
   Error(ExitCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
   ExitCode code() const { return code_; }
+  /// True if every rank throws this same error (mpi/agreement): it is printed once and all leave.
+  bool agreed() const { return agreed_; }
+  Error& set_agreed() {
+    agreed_ = true;
+    return *this;
+  }
 
  private:
   ExitCode code_;
+  bool agreed_ = false;
 };
 
 struct UsageError : Error {

@@ -12,8 +12,8 @@ namespace relgrad {
 template <class T>
 void forward(const Flow<T>& flow, Workspace<T>& workspace);
 
-/// sum_k log|det W_k| in nats; 2/3 D^3 flops per linear layer. Layers are numbered over `stride`
-/// workers: this call does layers first, first + stride, ... so that ranks can share the work.
+/// sum_k log|det W_k| in nats; 2/3 D^3 flops per linear layer. The layers that have
+/// such a part are numbered; this call does number first, first + stride, ... so that ranks share the work.
 template <class T>
 double sample_independent_log_abs_det(const Flow<T>& flow, std::size_t first = 0,
                                       std::size_t stride = 1);

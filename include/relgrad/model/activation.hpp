@@ -4,7 +4,8 @@
 
 namespace relgrad {
 
-/// s(y) = a y + (1 - a) log(1 + e^y), 0 < a < 1; a = 0.3 (Keller et al. 2021), 0.01 (Gresele et al. 2020).
+/// s(y) = a y + (1 - a) log(1 + e^y), 0 < a < 1; a = 0.3 (Keller et al. 2021), 0.01 (Gresele et al.
+/// 2020).
 template <class T>
 class SmoothLeakyRelu final : public ElementwiseLayer<T> {
  public:

@@ -39,7 +39,8 @@ class Flow {
   const ParameterStore<T>& parameters() const { return *parameters_; }
 
   /// Start of training, the same on every rank: W = I + noise * N(0, 1) / sqrt(D), or a random
-  /// orthogonal matrix (QR of a normal matrix, Haar by sign correction); b = 0; splines the identity.
+  /// orthogonal matrix (QR of a normal matrix, Haar by sign correction); b = 0; splines the
+  /// identity.
   void initialize(Initialization initialization, double noise, std::uint64_t seed);
   /// Layer::prepare of every layer; after each change of parameters.
   void prepare();

@@ -1,6 +1,6 @@
 #pragma once
-/// Latent densities p_Z: D independent coordinates of a standard normal, logistic, hyperbolic secant
-/// or Laplace distribution, each normalised to integrate to one.
+/// Latent densities p_Z: D independent coordinates of a standard normal, logistic, hyperbolic
+/// secant or Laplace distribution, each normalised to integrate to one.
 #include <span>
 #include <string_view>
 
@@ -28,7 +28,6 @@ template <class T>
 void latent_score(Latent latent, const ConstMatrixMap<T>& z, MatrixMap<T> delta);
 /// z[i] = quantile of the latent at a uniform draw, times `temperature`.
 template <class T>
-void sample_latent(Latent latent, const RandomStream& stream, double temperature,
-                   std::span<T> z);
+void sample_latent(Latent latent, const RandomStream& stream, double temperature, std::span<T> z);
 
 }  // namespace relgrad

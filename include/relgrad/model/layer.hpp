@@ -1,6 +1,6 @@
 #pragma once
-/// What every layer of a flow can do. A layer is an invertible map of R^D, applied to the columns of a
-/// batch. A new layer is one header, one source, one test and one line in model/registry.cpp.
+/// What every layer of a flow can do. A layer is an invertible map of R^D, applied to the columns
+/// of a batch. A new layer is one header, one source, one test and one line in model/registry.cpp.
 #include <memory>
 #include <span>
 #include <string>
@@ -38,7 +38,9 @@ class Layer {
                        std::span<double> log_abs_det) const = 0;
   /// input = f^{-1}(output), both D x B.
   virtual void inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input) const = 0;
-  /// The part of log|det| that is the same for every sample, in nats; may cost D^3.
+  /// The part of log|det| that is the same for every sample, in nats; may cost D^3. Layers that
+  /// have one say so, so that ranks can share the work.
+  virtual bool has_sample_independent_part() const { return false; }
   virtual double sample_independent_log_abs_det() const { return 0.0; }
 };
 

@@ -19,9 +19,11 @@ class LinearLayer final : public Layer<T> {
   /// y = W x + b. Cost: 2 B D^2. Adds nothing to log_abs_det: its part is sample-independent.
   void forward(const ConstMatrixMap<T>& input, MatrixMap<T> output,
                std::span<double> log_abs_det) const override;
-  /// Solves W x = y - b by LU in double precision; the factorisation (2/3 D^3) is done at each call.
+  /// Solves W x = y - b by LU in double precision; the factorisation (2/3 D^3) is done at each
+  /// call.
   void inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input) const override;
   /// log|det W| by LU in double precision: 2/3 D^3 flops.
+  bool has_sample_independent_part() const override { return true; }
   double sample_independent_log_abs_det() const override;
 
   ParameterId weight_id() const { return weight_id_; }

@@ -1,6 +1,6 @@
 #pragma once
-/// The one store of parameters: name, global shape, the block held here, values, moments. Reduction,
-/// optimizer, checkpoint and export are loops over it.
+/// The one store of parameters: name, global shape, the block held here, values, moments.
+/// Reduction, optimizer, checkpoint and export are loops over it.
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -15,7 +15,8 @@ enum class ParameterGroup { weight, bias, spline };  // learning rate and weight
 
 using ParameterId = std::size_t;
 
-/// A rows x cols matrix (a vector has cols = 1), of which the columns [col_begin, col_end) are here.
+/// A rows x cols matrix (a vector has cols = 1), of which the columns [col_begin, col_end) are
+/// here.
 struct ParameterInfo {
   std::string name;  // "layer/0/W": also its name in checkpoints
   ParameterGroup group;
@@ -32,7 +33,8 @@ class ParameterStore {
  public:
   /// Declares a parameter, whole; only before `allocate`.
   ParameterId add(std::string name, ParameterGroup group, Index rows, Index cols);
-  /// Reserves values (zero) and `moments` further buffers of the same layout (zero), 64-byte aligned.
+  /// Reserves values (zero) and `moments` further buffers of the same layout (zero), 64-byte
+  /// aligned.
   void allocate(int moments = 0);
   void allocate_moments(int moments);
 

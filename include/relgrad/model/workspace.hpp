@@ -17,13 +17,13 @@ class Workspace {
   Index batch() const { return batch_; }
   Index capacity() const { return capacity_; }
 
-  MatrixMap<T> input();                // x, D x B
-  MatrixMap<T> value(std::size_t i);   // output of layer i, D x B
-  MatrixMap<T> delta(std::size_t i);   // dL / d(output of layer i), D x B
-  MatrixMap<T> pair(std::size_t i);    // [delta | value], D x 2B, one block of memory
-  MatrixMap<T> scratch_pair();         // D x 2B: [W^T Delta | W^T Y] of the linear layer at work
+  MatrixMap<T> input();               // x, D x B
+  MatrixMap<T> value(std::size_t i);  // output of layer i, D x B
+  MatrixMap<T> delta(std::size_t i);  // dL / d(output of layer i), D x B
+  MatrixMap<T> pair(std::size_t i);   // [delta | value], D x 2B, one block of memory
+  MatrixMap<T> scratch_pair();        // D x 2B: [W^T Delta | W^T Y] of the linear layer at work
   ConstMatrixMap<T> input_of(std::size_t i);  // value of the layer before, or x
-  std::span<double> log_likelihood();  // size B, nats
+  std::span<double> log_likelihood();         // size B, nats
 
  private:
   Index dimension_;

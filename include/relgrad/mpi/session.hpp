@@ -16,7 +16,7 @@ class Session {
 
   /// Runs `work` and returns the process's exit code. An Error that all ranks throw together (see
   /// agree) is printed once, by rank 0, as "relgrad: error: MESSAGE"; its exit code is returned on
-  /// every rank. Anything else that escapes is printed with rank and host and aborts every rank.
+  /// every rank. Anything else that escapes is printed once and ends every rank with its exit code.
   int run(const std::function<int(const Communicator& world)>& work);
 };
 

@@ -12,7 +12,7 @@ struct EvaluateOptions {
   std::string checkpoint;  // a checkpoint directory
   std::string data;        // data set directory
   std::string split = "test";
-  std::int64_t draws = 1;  // of dequantization noise, averaged in probability
+  std::int64_t draws = 1;  // of dequantization noise; a sample's log-likelihood is their mean
   std::string json;        // file, or - for standard output
   std::int64_t batch_size = 500;
   std::int64_t threads = 1;  // per rank

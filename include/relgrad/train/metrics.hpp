@@ -1,0 +1,43 @@
+#pragma once
+/// metrics.jsonl: one JSON object a line, written by the root; what they say is summed over ranks.
+#include <chrono>
+#include <cstdint>
+
+#include "relgrad/mpi/communicator.hpp"
+#include "relgrad/train/evaluation.hpp"
+#include "relgrad/train/resume.hpp"
+#include "relgrad/train/run_directory.hpp"
+#include "relgrad/train/step.hpp"
+
+namespace relgrad {
+
+class Metrics {
+ public:
+  /// @param run  null on ranks that do not write
+  Metrics(RunDirectory* run, const mpi::Communicator& comm);
+
+  /// One step's sums: log-likelihood in nats WITHOUT sum_k log|det W_k|, samples.
+  void add(double log_likelihood, double samples);
+  void add_checkpoint_seconds(double seconds) { checkpoint_seconds_ += seconds; }
+  /// A line of kind "train" about the steps since the last one. Seconds are the root's.
+  void write_step(const RunState& state, double lr, const StepSeconds& seconds,
+                  std::int64_t bytes_sent);
+  /// A line of kind "val": the exact log-likelihood, log|det| included.
+  void write_evaluation(const RunState& state, const Evaluation& evaluation);
+
+  /// Of the last line of kind "train": mean nats per sample, without log|det|; NaN before.
+  double last_log_likelihood() const { return last_log_likelihood_; }
+  double last_samples_per_s() const { return last_samples_per_s_; }
+
+ private:
+  RunDirectory* run_;
+  int world_size_;
+  double log_likelihood_ = 0;
+  double samples_ = 0;
+  double checkpoint_seconds_ = 0;
+  double last_log_likelihood_;
+  double last_samples_per_s_ = 0;
+  std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace relgrad

@@ -1,0 +1,50 @@
+#pragma once
+/// A density model: transform and flow, built from options or from a checkpoint.
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "relgrad/checkpoint/checkpoint.hpp"
+#include "relgrad/data/dataset.hpp"
+#include "relgrad/model/flow.hpp"
+#include "relgrad/train/options.hpp"
+#include "relgrad/transform/transform.hpp"
+
+namespace relgrad {
+
+template <class T>
+struct Model {
+  TransformOptions transform_options;
+  std::unique_ptr<Transform<T>> transform;
+  std::unique_ptr<Flow<T>> flow;
+};
+
+/// Collective. Fits the transform in one pass over the training split (each rank its part, counts
+/// are added) and initialises the flow.
+template <class T>
+Model<T> build_model(const TrainOptions& options, const DatasetInfo& dataset,
+                     const SplitReader& train, const Products& products,
+                     const mpi::Communicator& comm);
+
+/// What a manifest says of a model ("model" in a checkpoint's state).
+nlohmann::json describe(const FlowSpec& flow, const TransformOptions& transform,
+                        const DatasetInfo& dataset, std::string_view precision);
+
+/// Collective. The model a checkpoint holds, with its parameters; moments are left out.
+/// @throws CheckpointError.
+template <class T>
+Model<T> restore_model(const checkpoint::Found& found, const Products& products,
+                       const mpi::Communicator& comm);
+
+/// The data a checkpoint's model was trained on: dimension, sample shape, element type.
+DatasetInfo data_of(const checkpoint::Found& found);
+/// "float32" or "float64".
+std::string precision_of(const checkpoint::Found& found);
+
+/// The blocks of a model's parameters (and, with `moments`, the optimizer's) for save and load.
+template <class T>
+std::vector<checkpoint::MutableBlock> parameter_blocks(ParameterStore<T>& store, bool moments);
+std::vector<checkpoint::ConstBlock> as_const_blocks(
+    const std::vector<checkpoint::MutableBlock>& blocks);
+std::vector<checkpoint::ConstBlock> table_blocks(const std::vector<TransformTable>& tables);
+
+}  // namespace relgrad

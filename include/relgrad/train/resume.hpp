@@ -1,0 +1,54 @@
+#pragma once
+/// Where a run is, and how it comes back: the part of a checkpoint that is not tensors.
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "relgrad/checkpoint/checkpoint.hpp"
+#include "relgrad/data/dataset.hpp"
+#include "relgrad/mpi/communicator.hpp"
+#include "relgrad/train/batches.hpp"
+#include "relgrad/train/options.hpp"
+
+namespace relgrad {
+
+struct RunState {
+  std::int64_t step = 0;
+  DataPosition position;
+  double last_val_bits_per_dim = std::numeric_limits<double>::quiet_NaN();
+  double best_val_bits_per_dim = std::numeric_limits<double>::infinity();
+  std::int64_t best_step = -1;
+  std::int64_t last_evaluated_step = -1;
+  std::int64_t evaluations_without_best = 0;
+  double log_abs_det = std::numeric_limits<double>::quiet_NaN();  // of the last evaluation, nats
+  double seconds = 0;                                             // of training, over all starts
+  double epochs_done() const {
+    return static_cast<double>(position.samples_consumed) / static_cast<double>(position.rows);
+  }
+};
+
+/// "state" of a manifest: step, epoch, samples_consumed, metrics.
+nlohmann::json to_json(const RunState& state);
+/// @throws CheckpointError if a field is missing.
+RunState run_state_from(const nlohmann::json& json);
+
+/// Checkpoints a run may continue from, newest first; empty: start from scratch.
+struct ResumePoint {
+  std::vector<checkpoint::Found> candidates;
+};
+
+/// Collective; the root looks, all ranks know. Prints changed resumable options (old -> new).
+/// @throws UsageError on a changed frozen option; CheckpointError if there are checkpoints but none
+/// can be used (starting from scratch would lose the run), or the data set is another one.
+ResumePoint find_resume_point(const TrainOptions& options, const DatasetInfo& dataset,
+                              const mpi::Communicator& comm);
+
+/// dataset.json of --data, fit for training on this many ranks.
+/// @throws DataError if there is no training split, or fewer samples than ranks.
+DatasetInfo checked_dataset(const TrainOptions& options, int world_size);
+
+/// config.ini: every option as resolved, by groups, with its meaning; --config reads it back.
+std::string config_text(const TrainOptions& options);
+
+}  // namespace relgrad

@@ -1,0 +1,59 @@
+#pragma once
+/// One step of training: forward, one small allreduce for every decision, backward, update.
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <utility>
+
+#include "relgrad/core/error.hpp"
+#include "relgrad/gradient/backward.hpp"
+#include "relgrad/mpi/communicator.hpp"
+#include "relgrad/train/batches.hpp"
+#include "relgrad/train/update.hpp"
+
+namespace relgrad {
+
+/// What all ranks know after a step's allreduce: sums over ranks.
+struct StepStatus {
+  double log_likelihood = 0;  // nats, data units, WITHOUT sum_k log|det W_k|
+  double samples = 0;
+  double nonfinite = 0;  // samples
+  double stop = 0;       // ranks that were asked to stop
+  double save = 0;       // > 0: the root wants a checkpoint
+  double trouble = 0;    // ranks whose local work failed
+  std::span<double> flat() { return {&log_likelihood, 6}; }
+};
+
+/// Seconds since last taken. backward is the backward pass without exchange and optimizer.
+struct StepSeconds {
+  double data = 0, forward = 0, backward = 0, exchange = 0, optimizer = 0, wait = 0;
+};
+
+template <class T>
+class TrainStep {
+ public:
+  TrainStep(Flow<T>& flow, Index capacity, GradientKind gradient, Exchange<T>& exchange,
+            Update<T>& update, const mpi::Communicator& comm);
+
+  /// Forward pass of this rank's part and the allreduce. `batch` is null if it could not be had.
+  StepStatus look(const PreparedBatch<T>* batch, bool stop, bool save);
+  /// Backward pass and update, after a look() that found everything in order.
+  void move(const StepNumbers& numbers);
+  void add_data_seconds(double seconds) { seconds_.data += seconds; }
+  StepSeconds take_seconds();
+  std::int64_t take_bytes_sent() { return std::exchange(bytes_sent_, 0); }
+
+ private:
+  Flow<T>* flow_;
+  Workspace<T> workspace_;
+  std::unique_ptr<LinearGradient<T>> linear_gradient_;
+  Exchange<T>* exchange_;
+  Update<T>* update_;
+  const mpi::Communicator* comm_;
+  StepSeconds seconds_;
+  std::int64_t bytes_sent_ = 0;
+  double optimizer_seconds_before_ = 0;
+};
+
+}  // namespace relgrad

@@ -1,0 +1,42 @@
+#pragma once
+/// The end of the backward pass: gradients are summed over ranks and the optimizer moves the
+/// parameters.
+#include <memory>
+
+#include "relgrad/exchange/exchange.hpp"
+#include "relgrad/gradient/sink.hpp"
+#include "relgrad/model/flow.hpp"
+#include "relgrad/optim/optimizer.hpp"
+
+namespace relgrad {
+
+/// Numbers of one step.
+struct StepNumbers {
+  std::int64_t step = 0;  // updates done before this one
+  double samples = 0;     // of all ranks
+  double lr = 0;          // weights and biases
+  double spline_lr = 0;   // group spline
+};
+
+/// A sink that ends in an update. Every rank calls begin, the backward pass and finish.
+template <class T>
+class Update : public GradientSink<T> {
+ public:
+  virtual void begin(const StepNumbers& numbers) = 0;
+  /// Collective. After it every parameter has moved.
+  virtual void finish() = 0;
+  double optimizer_seconds() const { return optimizer_seconds_; }  // since construction
+
+ protected:
+  double optimizer_seconds_ = 0;
+};
+
+/// Without clipping: each tile of a weight's gradient is summed and applied at once, so that no
+/// dense gradient exists. With clip_norm > 0: the whole gradient is held (one more copy of the
+/// parameters) and scaled by min(1, clip_norm / ||mean gradient||) over all parameters.
+template <class T>
+std::unique_ptr<Update<T>> make_update(Flow<T>& flow, Exchange<T>& exchange,
+                                       const Products& products, const OptimizerOptions& options,
+                                       double clip_norm);
+
+}  // namespace relgrad

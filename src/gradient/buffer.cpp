@@ -1,0 +1,69 @@
+#include "relgrad/gradient/buffer.hpp"
+
+#include <algorithm>
+
+namespace relgrad {
+
+template <class T>
+GradientBuffer<T>::GradientBuffer(const ParameterStore<T>& parameters, const Products& products)
+    : parameters_(&parameters),
+      products_(&products),
+      flat_(parameters.flat_size()),
+      value_factor_(parameters.count()),
+      matrix_(parameters.count()) {}
+
+template <class T>
+void GradientBuffer<T>::clear() {
+  std::ranges::fill(flat_, T{0});
+  std::ranges::fill(value_factor_, T{0});
+  for (auto& matrix : matrix_) matrix.clear();
+}
+
+template <class T>
+std::span<T> GradientBuffer<T>::sum(ParameterId id) {
+  const ParameterInfo& info = parameters_->info(id);
+  return {flat_.data() + info.offset, info.size()};
+}
+
+template <class T>
+void GradientBuffer<T>::outer_product(ParameterId id, const ConstMatrixMap<T>& left,
+                                      const ConstMatrixMap<T>& right,
+                                      const PerSampleTerm<T>& term) {
+  // sum += left right^T
+  products_->gemm(Transpose::no, Transpose::yes, left.rows(), right.rows(), left.cols(), T{1},
+                  left.data(), left.rows(), right.data(), right.rows(), T{1}, sum(id).data(),
+                  left.rows());
+  per_sample(id, term);
+}
+
+template <class T>
+void GradientBuffer<T>::per_sample(ParameterId id, const PerSampleTerm<T>& term) {
+  value_factor_[id] = term.value_factor;
+  if (term.matrix != nullptr) {
+    matrix_[id].assign(term.matrix, term.matrix + parameters_->info(id).size());
+  }
+}
+
+template <class T>
+void GradientBuffer<T>::add_per_sample_terms(double samples) {
+  const T count = static_cast<T>(samples);
+  for (ParameterId id = 0; id < parameters_->count(); ++id) {
+    const std::span<T> gradient = sum(id);
+    const std::span<const T> values = parameters_->values(id);
+    for (std::size_t i = 0; i < gradient.size(); ++i) {
+      gradient[i] += count * value_factor_[id] * values[i];
+      if (!matrix_[id].empty()) gradient[i] += count * matrix_[id][i];
+    }
+  }
+}
+
+template <class T>
+ConstMatrixMap<T> GradientBuffer<T>::matrix(ParameterId id) const {
+  const ParameterInfo& info = parameters_->info(id);
+  return {flat_.data() + info.offset, info.rows, info.col_end - info.col_begin};
+}
+
+template class GradientBuffer<float>;
+template class GradientBuffer<double>;
+
+}  // namespace relgrad

@@ -1,0 +1,38 @@
+#include "relgrad/likelihood/log_likelihood.hpp"
+
+#include <numbers>
+
+namespace relgrad {
+
+template <class T>
+void forward(const Flow<T>& flow, Workspace<T>& workspace) {
+  const std::span<double> log_likelihood = workspace.log_likelihood();
+  for (std::size_t i = 0; i < flow.layer_count(); ++i) {
+    flow.layer(i).forward(workspace.input_of(i), workspace.value(i), log_likelihood);
+  }
+  // z = value of the last layer (the input, for a flow without layers)
+  const ConstMatrixMap<T> z = workspace.input_of(flow.layer_count());
+  add_latent_log_density(flow.latent(), z, log_likelihood);
+}
+
+template <class T>
+double sample_independent_log_abs_det(const Flow<T>& flow, std::size_t first, std::size_t stride) {
+  double sum = 0.0;
+  std::size_t number = 0;
+  for (std::size_t i = 0; i < flow.layer_count(); ++i) {
+    if (!flow.layer(i).has_sample_independent_part()) continue;
+    if (number++ % stride == first) sum += flow.layer(i).sample_independent_log_abs_det();
+  }
+  return sum;
+}
+
+double bits_per_dim(double log_likelihood_pixel_nats, Index dimension) {
+  return -log_likelihood_pixel_nats / (static_cast<double>(dimension) * std::numbers::ln2);
+}
+
+template void forward(const Flow<float>&, Workspace<float>&);
+template void forward(const Flow<double>&, Workspace<double>&);
+template double sample_independent_log_abs_det(const Flow<float>&, std::size_t, std::size_t);
+template double sample_independent_log_abs_det(const Flow<double>&, std::size_t, std::size_t);
+
+}  // namespace relgrad

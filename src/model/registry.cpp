@@ -1,0 +1,88 @@
+#include "relgrad/model/registry.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <functional>
+
+#include "relgrad/core/error.hpp"
+#include "relgrad/model/activation.hpp"
+#include "relgrad/model/linear.hpp"
+#include "relgrad/model/spline.hpp"
+
+namespace relgrad {
+
+namespace {
+
+template <class T>
+struct Context {
+  const LayerSpec& spec;
+  ParameterStore<T>& store;
+  const Products& products;
+  const std::string& prefix;
+  Index dimension;
+
+  double setting(const std::string& name) const {
+    const auto found = spec.settings.find(name);
+    if (found == spec.settings.end()) {
+      throw UsageError(fmt::format("{} ({}): setting '{}' is missing", prefix, spec.kind, name));
+    }
+    return found->second;
+  }
+};
+
+template <class T>
+using Maker = std::function<std::unique_ptr<Layer<T>>(const Context<T>&)>;
+
+// One line per kind of layer.
+template <class T>
+const std::map<std::string, Maker<T>>& makers() {
+  static const std::map<std::string, Maker<T>> table = {
+      {"linear",
+       [](const Context<T>& c) {
+         return std::make_unique<LinearLayer<T>>(c.store, c.products, c.prefix, c.dimension);
+       }},
+      {"smooth-leaky-relu",
+       [](const Context<T>& c) {
+         return std::make_unique<SmoothLeakyRelu<T>>(c.dimension, c.setting("slope"));
+       }},
+      {"leaky-tanh",
+       [](const Context<T>& c) {
+         return std::make_unique<LeakyTanh<T>>(c.dimension, c.setting("scale"), c.setting("slope"));
+       }},
+      {"spline",
+       [](const Context<T>& c) {
+         return std::make_unique<SplineLayer<T>>(c.store, c.prefix, c.dimension,
+                                                 static_cast<Index>(c.setting("bins")),
+                                                 c.setting("bound"));
+       }},
+  };
+  return table;
+}
+
+}  // namespace
+
+std::vector<std::string> layer_kinds() {
+  std::vector<std::string> kinds;
+  for (const auto& [kind, maker] : makers<double>()) kinds.push_back(kind);
+  return kinds;
+}
+
+template <class T>
+std::unique_ptr<Layer<T>> make_layer(const LayerSpec& spec, ParameterStore<T>& store,
+                                     const Products& products, const std::string& prefix,
+                                     Index dimension) {
+  const auto found = makers<T>().find(spec.kind);
+  if (found == makers<T>().end()) {
+    throw UsageError(fmt::format("{}: there is no layer '{}'; the kinds are {}", prefix, spec.kind,
+                                 fmt::join(layer_kinds(), ", ")));
+  }
+  return found->second({spec, store, products, prefix, dimension});
+}
+
+template std::unique_ptr<Layer<float>> make_layer(const LayerSpec&, ParameterStore<float>&,
+                                                  const Products&, const std::string&, Index);
+template std::unique_ptr<Layer<double>> make_layer(const LayerSpec&, ParameterStore<double>&,
+                                                   const Products&, const std::string&, Index);
+
+}  // namespace relgrad

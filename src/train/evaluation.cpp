@@ -1,0 +1,202 @@
+#include "relgrad/train/evaluation.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numbers>
+
+#include "relgrad/core/error.hpp"
+#include "relgrad/data/epoch_order.hpp"
+#include "relgrad/likelihood/log_likelihood.hpp"
+#include "relgrad/mpi/agreement.hpp"
+
+namespace relgrad {
+
+namespace {
+
+/// Sums over samples of all ranks; means and errors come from them alone. Squares are about a
+/// common `center`, so that the variance does not cancel.
+struct Sums {
+  double nats = 0, squares = 0, logit_nats = 0, count = 0, nonfinite = 0;
+};
+
+template <class T>
+class Evaluator {
+ public:
+  Evaluator(const Model<T>& model, const SplitReader& split, const EvaluationRequest& request,
+            double log_abs_det)
+      : model_(model),
+        split_(split),
+        request_(request),
+        log_abs_det_(log_abs_det),
+        workspace_(*model.flow, std::max<Index>(1, request.batch_size)) {}
+
+  /// Mean over draws of log p(v) of rows [begin, end), nats; `logit` likewise, in logit space.
+  void score(std::uint64_t begin, std::uint64_t end, std::vector<double>& nats,
+             std::vector<double>& logit) {
+    split_.read_range(begin, end, raw_);
+    workspace_.set_batch(raw_.count);
+    const std::size_t count = static_cast<std::size_t>(raw_.count);
+    nats.assign(count, 0.0);
+    logit.assign(count, 0.0);
+    for (std::int64_t draw = 0; draw < request_.draws; ++draw) {
+      const NoiseKey noise{request_.seed, Purpose::dequantize_eval,
+                           static_cast<std::uint32_t>(draw)};
+      const std::span<double> log_likelihood = workspace_.log_likelihood();
+      std::ranges::fill(log_likelihood, log_abs_det_);
+      model_.transform->forward(raw_, noise, workspace_.input(), log_likelihood);
+      forward(*model_.flow, workspace_);
+      std::vector<double> logit_slope(count, 0.0);
+      if (raw_.type == ElementType::uint8) {
+        add_logit_log_slope(raw_, noise, model_.transform_options.logit_a, logit_slope);
+      }
+      for (std::size_t n = 0; n < count; ++n) {
+        nats[n] += log_likelihood[n] / static_cast<double>(request_.draws);
+        logit[n] += (log_likelihood[n] - logit_slope[n]) / static_cast<double>(request_.draws);
+      }
+    }
+  }
+
+ private:
+  const Model<T>& model_;
+  const SplitReader& split_;
+  const EvaluationRequest& request_;
+  double log_abs_det_;
+  Workspace<T> workspace_;
+  RawBatch raw_;
+};
+
+void add(Sums& sums, const std::vector<double>& nats, const std::vector<double>& logit,
+         double center) {
+  for (std::size_t n = 0; n < nats.size(); ++n) {
+    if (!std::isfinite(nats[n])) {
+      sums.nonfinite += 1;
+      continue;
+    }
+    sums.count += 1;
+    sums.nats += nats[n] - center;
+    sums.squares += (nats[n] - center) * (nats[n] - center);
+    sums.logit_nats += logit[n];
+  }
+}
+
+Evaluation from_sums(const Sums& sums, double center, const SplitReader& split,
+                     const EvaluationRequest& request) {
+  Evaluation result;
+  result.split = request.split;
+  result.draws = request.draws;
+  result.samples = static_cast<std::int64_t>(sums.count);
+  result.nonfinite = static_cast<std::int64_t>(sums.nonfinite);
+  const double n = std::max(1.0, sums.count);
+  const double mean = sums.nats / n;
+  const double variance = n > 1 ? std::max(0.0, (sums.squares - n * mean * mean) / (n - 1)) : 0.0;
+  result.log_likelihood_pixel_nats = center + mean;
+  result.standard_error_nats = std::sqrt(variance / n);
+  if (split.type() == ElementType::uint8) result.log_likelihood_logit_nats = sums.logit_nats / n;
+  result.bits_per_dim = bits_per_dim(result.log_likelihood_pixel_nats, split.dimension());
+  result.standard_error_bits_per_dim =
+      result.standard_error_nats / (static_cast<double>(split.dimension()) * std::numbers::ln2);
+  return result;
+}
+
+template <class T>
+double shared_log_abs_det(const Flow<T>& flow, const mpi::Communicator& comm) {
+  double log_abs_det = 0;
+  mpi::together(comm, [&] {
+    log_abs_det = sample_independent_log_abs_det(flow, static_cast<std::size_t>(comm.rank()),
+                                                 static_cast<std::size_t>(comm.world_size()));
+  });
+  comm.allreduce_sum(std::span(&log_abs_det, 1));
+  return log_abs_det;
+}
+
+}  // namespace
+
+template <class T>
+Evaluation evaluate_split(const Model<T>& model, const SplitReader& split,
+                          const EvaluationRequest& request, const mpi::Communicator& comm,
+                          const ScoreSink& scores) {
+  const auto start = std::chrono::steady_clock::now();
+  const double log_abs_det = shared_log_abs_det(*model.flow, comm);
+  const std::int64_t rows = static_cast<std::int64_t>(split.rows());
+  const std::int64_t wanted = request.samples > 0 ? std::min(rows, request.samples) : rows;
+  const Range part = part_of(wanted, comm.rank(), comm.world_size());
+
+  Sums sums;
+  double center = 0;
+  mpi::together(comm, [&] {
+    Evaluator<T> evaluator(model, split, request, log_abs_det);
+    std::vector<double> nats;
+    std::vector<double> logit;
+    // The first sample's value is near the mean: a centre that every rank computes alike.
+    evaluator.score(0, 1, nats, logit);
+    center = std::isfinite(nats[0]) ? nats[0] : 0.0;
+    for (std::int64_t begin = part.begin; begin < part.end; begin += request.batch_size) {
+      const std::int64_t end = std::min(begin + request.batch_size, part.end);
+      evaluator.score(static_cast<std::uint64_t>(begin), static_cast<std::uint64_t>(end), nats,
+                      logit);
+      add(sums, nats, logit, center);
+      if (scores) scores(static_cast<std::uint64_t>(begin), nats);
+    }
+  });
+  std::array<double, 5> flat = {sums.nats, sums.squares, sums.logit_nats, sums.count,
+                                sums.nonfinite};
+  comm.allreduce_sum(std::span<double>(flat));
+  Evaluation result =
+      from_sums({flat[0], flat[1], flat[2], flat[3], flat[4]}, center, split, request);
+  result.log_abs_det_nats = log_abs_det;
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return result;
+}
+
+nlohmann::json to_json(const Evaluation& e, std::int64_t step) {
+  nlohmann::json json = {{"split", e.split},
+                         {"samples", e.samples},
+                         {"draws", e.draws},
+                         {"nonfinite", e.nonfinite},
+                         {"log_likelihood_pixel_nats", e.log_likelihood_pixel_nats},
+                         {"log_likelihood_logit_nats", nullptr},
+                         {"standard_error_nats", e.standard_error_nats},
+                         {"bits_per_dim", e.bits_per_dim},
+                         {"standard_error_bits_per_dim", e.standard_error_bits_per_dim},
+                         {"log_abs_det_nats", e.log_abs_det_nats},
+                         {"seconds", e.seconds},
+                         {"step", step}};
+  if (e.log_likelihood_logit_nats) json["log_likelihood_logit_nats"] = *e.log_likelihood_logit_nats;
+  return json;
+}
+
+std::string describe(const Evaluation& e, Index dimension, bool is_8_bit) {
+  std::string text = fmt::format("{} split: {} samples, {} dequantization draw{}\n", e.split,
+                                 e.samples, e.draws, e.draws == 1 ? "" : "s");
+  text += fmt::format("  bits per dimension      {:.4f} +- {:.4f} (standard error)\n",
+                      e.bits_per_dim, e.standard_error_bits_per_dim);
+  text += fmt::format("  log-likelihood          {:.2f} +- {:.2f} nats ({})\n",
+                      e.log_likelihood_pixel_nats, e.standard_error_nats,
+                      is_8_bit ? "pixel nats: over 0-255" : "in data units");
+  if (e.log_likelihood_logit_nats) {
+    text += fmt::format("                          {:.2f} nats (logit-space nats)\n",
+                        *e.log_likelihood_logit_nats);
+  }
+  text += fmt::format("  sum of log|det W|       {:.2f} nats over {} dimensions\n",
+                      e.log_abs_det_nats, dimension);
+  if (e.nonfinite > 0) {
+    text += fmt::format(
+        "  NOT FINITE              {} samples; they are left out of the mean, which is therefore "
+        "no "
+        "likelihood of this split\n",
+        e.nonfinite);
+  }
+  return text;
+}
+
+template Evaluation evaluate_split(const Model<float>&, const SplitReader&,
+                                   const EvaluationRequest&, const mpi::Communicator&,
+                                   const ScoreSink&);
+template Evaluation evaluate_split(const Model<double>&, const SplitReader&,
+                                   const EvaluationRequest&, const mpi::Communicator&,
+                                   const ScoreSink&);
+
+}  // namespace relgrad

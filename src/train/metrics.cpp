@@ -1,0 +1,75 @@
+#include "relgrad/train/metrics.hpp"
+
+#include <sys/resource.h>
+
+#include <limits>
+#include <utility>
+
+namespace relgrad {
+
+namespace {
+
+double peak_memory_mib() {
+  struct rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024.0;
+}
+
+}  // namespace
+
+Metrics::Metrics(RunDirectory* run, const mpi::Communicator& comm)
+    : run_(run),
+      world_size_(comm.world_size()),
+      last_log_likelihood_(std::numeric_limits<double>::quiet_NaN()) {}
+
+void Metrics::add(double log_likelihood, double samples) {
+  log_likelihood_ += log_likelihood;
+  samples_ += samples;
+}
+
+void Metrics::write_step(const RunState& state, double lr, const StepSeconds& seconds,
+                         std::int64_t bytes_sent) {
+  const auto now = std::chrono::steady_clock::now();
+  const double wall = std::chrono::duration<double>(now - std::exchange(since_, now)).count();
+  last_log_likelihood_ = log_likelihood_ / samples_;
+  last_samples_per_s_ = samples_ / wall;
+  log_likelihood_ = 0;
+  samples_ = 0;
+  const double checkpoint = std::exchange(checkpoint_seconds_, 0.0);
+  if (run_ == nullptr) return;
+  const double parts = seconds.data + seconds.forward + seconds.backward + seconds.exchange +
+                       seconds.wait + seconds.optimizer + checkpoint;
+  run_->append_metrics({{"kind", "train"},
+                        {"step", state.step},
+                        {"epoch", state.epochs_done()},
+                        {"samples", state.position.samples_consumed},
+                        {"train_log_likelihood_without_log_abs_det_nats", last_log_likelihood_},
+                        {"lr", lr},
+                        {"samples_per_s", last_samples_per_s_},
+                        {"seconds", wall},
+                        {"seconds_by_part",
+                         {{"data", seconds.data},
+                          {"forward", seconds.forward},
+                          {"backward", seconds.backward},
+                          {"exchange", seconds.exchange},
+                          {"exposed_exchange", seconds.exchange + seconds.wait},
+                          {"optimizer", seconds.optimizer},
+                          {"checkpoint", checkpoint},
+                          {"other", wall - parts}}},
+                        {"bytes_sent", bytes_sent},
+                        {"peak_memory_mib", peak_memory_mib()},
+                        {"world_size", world_size_}});
+}
+
+void Metrics::write_evaluation(const RunState& state, const Evaluation& evaluation) {
+  since_ = std::chrono::steady_clock::now();  // the next step line is about steps alone
+  if (run_ == nullptr) return;
+  nlohmann::json line = to_json(evaluation, state.step);
+  line["kind"] = evaluation.split;
+  line["epoch"] = state.epochs_done();
+  line["samples_consumed"] = state.position.samples_consumed;
+  line["val_bits_per_dim"] = evaluation.bits_per_dim;
+  run_->append_metrics(line);
+}
+
+}  // namespace relgrad

@@ -1,0 +1,62 @@
+#include "relgrad/train/progress.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdio>
+
+namespace relgrad {
+
+std::string duration_text(double seconds) {
+  const auto total = static_cast<std::int64_t>(std::llround(std::max(0.0, seconds)));
+  const std::int64_t hours = total / 3600;
+  if (hours > 0) return fmt::format("{}:{:02}:{:02}", hours, total / 60 % 60, total % 60);
+  return fmt::format("{}:{:02}", total / 60, total % 60);
+}
+
+Progress::Progress(bool enabled)
+    : enabled_(enabled),
+      terminal_(isatty(STDERR_FILENO) != 0),
+      start_(Clock::now()),
+      last_(start_) {}
+
+void Progress::show(const ProgressState& state, bool now) {
+  if (!enabled_) return;
+  if (first_fraction_ < 0) {
+    first_fraction_ = state.fraction;
+    start_ = Clock::now();
+  }
+  const auto interval =
+      terminal_ ? std::chrono::milliseconds(200) : std::chrono::milliseconds(30000);
+  if (!now && Clock::now() - last_ < interval) return;
+  last_ = Clock::now();
+
+  const double elapsed = std::chrono::duration<double>(last_ - start_).count();
+  const double done = state.fraction - first_fraction_;
+  std::string text = fmt::format("epoch {:.2f}/{}  step {}", state.epoch, state.epochs, state.step);
+  if (std::isfinite(state.train_bits_per_dim)) {
+    text += fmt::format("  train ~{:.4f}", state.train_bits_per_dim);
+  }
+  if (std::isfinite(state.val_bits_per_dim)) {
+    text += fmt::format("  val {:.4f}", state.val_bits_per_dim);
+  }
+  text += fmt::format(" bits/dim  {:.0f} samples/s", state.samples_per_s);
+  if (done > 0) {
+    text += fmt::format("  {} left", duration_text(elapsed * (1.0 - state.fraction) / done));
+  }
+  if (terminal_) {
+    fmt::print(stderr, "\r\x1b[K{}", text);
+    std::fflush(stderr);
+    line_open_ = true;
+  } else {
+    fmt::print(stderr, "{}\n", text);
+  }
+}
+
+void Progress::end_line() {
+  if (line_open_) fmt::print(stderr, "\n");
+  line_open_ = false;
+}
+
+}  // namespace relgrad

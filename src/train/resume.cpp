@@ -1,0 +1,155 @@
+#include "relgrad/train/resume.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "relgrad/core/error.hpp"
+#include "relgrad/core/log.hpp"
+#include "relgrad/mpi/agreement.hpp"
+#include "relgrad/train/option_table.hpp"
+
+namespace relgrad {
+
+namespace {
+
+// JSON has no NaN and no infinity: they are null.
+nlohmann::json number(double value) {
+  return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr);
+}
+double number_or(const nlohmann::json& json, double otherwise) {
+  return json.is_number() ? json.get<double>() : otherwise;
+}
+
+}  // namespace
+
+nlohmann::json to_json(const RunState& state) {
+  return {{"step", state.step},
+          {"epoch", state.epochs_done()},
+          {"samples_consumed", state.position.samples_consumed},
+          {"rows", state.position.rows},
+          {"seconds", state.seconds},
+          {"metrics",
+           {{"val_bits_per_dim", state.last_evaluated_step == state.step
+                                     ? number(state.last_val_bits_per_dim)
+                                     : nlohmann::json(nullptr)},
+            {"last_val_bits_per_dim", number(state.last_val_bits_per_dim)},
+            {"last_evaluated_step", state.last_evaluated_step},
+            {"best_val_bits_per_dim", number(state.best_val_bits_per_dim)},
+            {"best_step", state.best_step},
+            {"evaluations_without_best", state.evaluations_without_best},
+            {"log_abs_det_nats", number(state.log_abs_det)}}}};
+}
+
+RunState run_state_from(const nlohmann::json& json) {
+  try {
+    RunState state;
+    state.step = json.at("step").get<std::int64_t>();
+    state.position.samples_consumed = json.at("samples_consumed").get<std::uint64_t>();
+    state.position.rows = json.at("rows").get<std::uint64_t>();
+    state.seconds = json.at("seconds").get<double>();
+    const auto& metrics = json.at("metrics");
+    state.last_val_bits_per_dim =
+        number_or(metrics.at("last_val_bits_per_dim"), state.last_val_bits_per_dim);
+    state.best_val_bits_per_dim =
+        number_or(metrics.at("best_val_bits_per_dim"), state.best_val_bits_per_dim);
+    state.best_step = metrics.at("best_step").get<std::int64_t>();
+    state.last_evaluated_step = metrics.at("last_evaluated_step").get<std::int64_t>();
+    state.evaluations_without_best = metrics.at("evaluations_without_best").get<std::int64_t>();
+    state.log_abs_det = number_or(metrics.at("log_abs_det_nats"), state.log_abs_det);
+    return state;
+  } catch (const nlohmann::json::exception& error) {
+    throw CheckpointError(fmt::format("manifest.json: {}", error.what()));
+  }
+}
+
+namespace {
+
+std::vector<checkpoint::Found> look_for_checkpoints(const TrainOptions& options) {
+  if (options.resume == "never") return {};
+  if (options.resume != "auto") return {checkpoint::open(options.resume)};
+  std::vector<std::string> rejected;
+  std::vector<checkpoint::Found> found = checkpoint::list(options.run, &rejected);
+  for (const std::string& reason : rejected) log_warning(reason);
+  if (found.empty() && !rejected.empty()) {
+    throw CheckpointError(fmt::format(
+        "--resume: none of the {} checkpoints in {}/ckpt can be used; restore one from a copy, or "
+        "start again in another --run",
+        rejected.size(), options.run));
+  }
+  return found;
+}
+
+void check_same_run(const TrainOptions& options, const DatasetInfo& dataset,
+                    const checkpoint::Found& found) {
+  const auto& state = found.manifest.at("state");
+  const auto saved = state.at("options").get<std::map<std::string, std::string>>();
+  const auto& data = state.at("model").at("data");
+  const auto dimension = state.at("model").at("dimension").get<Index>();
+  if (dimension != dataset.dimension) {
+    throw CheckpointError(
+        fmt::format("{}: the model has {} dimensions, the data set {} has {}; use the data it was "
+                    "trained on ('{}')",
+                    found.directory.string(), dimension, options.data, dataset.dimension,
+                    data.at("name").get<std::string>()));
+  }
+  if (data.at("identity") != dataset.identity) {
+    throw CheckpointError(fmt::format(
+        "{}: trained on data set '{}' ({}), but {} is '{}' ({}); use the data it was trained on",
+        found.directory.string(), data.at("name").get<std::string>(),
+        data.at("identity").get<std::string>(), options.data, dataset.name, dataset.identity));
+  }
+  for (const std::string& change : compare_on_resume(options, saved)) {
+    log_info(fmt::format("resume: changed option {}", change));
+  }
+}
+
+}  // namespace
+
+ResumePoint find_resume_point(const TrainOptions& options, const DatasetInfo& dataset,
+                              const mpi::Communicator& comm) {
+  nlohmann::json message = nlohmann::json::array();
+  mpi::together(comm, [&] {
+    if (!comm.is_root()) return;
+    const auto candidates = look_for_checkpoints(options);
+    if (!candidates.empty()) check_same_run(options, dataset, candidates.front());
+    for (const auto& found : candidates) {
+      message.push_back({{"directory", found.directory.string()}, {"manifest", found.manifest}});
+    }
+  });
+  message = nlohmann::json::parse(comm.broadcast_string(message.dump()));
+  ResumePoint point;
+  for (const auto& found : message) {
+    point.candidates.push_back({found.at("directory").get<std::string>(), found.at("manifest")});
+  }
+  return point;
+}
+
+DatasetInfo checked_dataset(const TrainOptions& options, int world_size) {
+  DatasetInfo dataset = read_dataset_info(options.data);
+  const SplitInfo& train = dataset.split("train");
+  if (train.rows == 0) {
+    throw DataError(fmt::format("{}: the training split has 0 samples; prepare it again with data",
+                                options.data));
+  }
+  if (train.rows < static_cast<std::uint64_t>(world_size)) {
+    throw DataError(fmt::format("{}: {} training samples for {} ranks; start at most {} ranks",
+                                options.data, train.rows, world_size, train.rows));
+  }
+  return dataset;
+}
+
+std::string config_text(const TrainOptions& options) {
+  std::string text =
+      "# Every option of this run as resolved. The same run again:\n"
+      "#   relgrad train --config config.ini --run ANOTHER-DIRECTORY\n";
+  std::string group;
+  for (const OptionDescription& option : train_option_table()) {
+    if (option.group != group) text += fmt::format("\n# {}\n", option.group);
+    group = option.group;
+    text += fmt::format("{} = {}\n", option.name, option.get(options));
+  }
+  return text;
+}
+
+}  // namespace relgrad

@@ -1,0 +1,156 @@
+#include "relgrad/train/run_directory.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+
+#include "relgrad/core/error.hpp"
+#include "relgrad/core/log.hpp"
+#include "relgrad/mpi/communicator.hpp"
+
+namespace relgrad {
+
+namespace fs = std::filesystem;
+
+void write_file_atomically(const fs::path& path, const std::string& content) {
+  const fs::path temporary = path.string() + ".tmp";
+  {
+    std::ofstream file(temporary, std::ios::trunc);
+    file << content;
+    file.flush();
+    if (!file) {
+      const std::string reason = std::strerror(errno);
+      std::error_code ignored;
+      fs::remove(temporary, ignored);
+      throw DiskError(fmt::format("{}: cannot write: {}; free space or choose another place",
+                                  path.string(), reason));
+    }
+  }
+  std::error_code error;
+  fs::rename(temporary, path, error);
+  if (error) throw DiskError(fmt::format("{}: cannot write: {}", path.string(), error.message()));
+}
+
+namespace {
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+nlohmann::json my_identity() {
+  return {{"host", mpi::host_name()},
+          {"pid", static_cast<std::int64_t>(getpid())},
+          {"job", environment("SLURM_JOB_ID")}};
+}
+
+/// A lock is stale if its process is gone (same host) or it belongs to an earlier start of this
+/// job.
+bool is_stale(const nlohmann::json& owner, const nlohmann::json& me) {
+  if (owner.is_discarded() || !owner.contains("host") || !owner.contains("pid")) return true;
+  if (owner.at("host") == me.at("host")) {
+    const auto pid = owner.at("pid").get<std::int64_t>();
+    return kill(static_cast<pid_t>(pid), 0) != 0 && errno == ESRCH;
+  }
+  return !me.at("job").get<std::string>().empty() && owner.value("job", "") == me.at("job");
+}
+
+}  // namespace
+
+RunDirectory::RunDirectory(fs::path path, bool may_exist) : path_(std::move(path)) {
+  std::error_code error;
+  const bool holds_run = fs::exists(path_ / "config.ini") || fs::exists(path_ / "ckpt");
+  if (holds_run && !may_exist) {
+    throw UsageError(fmt::format(
+        "--run: {} already holds a run; continue it with --resume auto, or name another directory",
+        path_.string()));
+  }
+  fs::create_directories(path_, error);
+  if (error || access(path_.c_str(), W_OK) != 0) {
+    throw DiskError(fmt::format("--run: cannot write to {}: {}; name a directory you may write to",
+                                path_.string(), error ? error.message() : std::strerror(errno)));
+  }
+  take_lock();
+}
+
+void RunDirectory::take_lock() const {
+  const fs::path lock = path_ / "LOCK";
+  const nlohmann::json me = my_identity();
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    const int descriptor = ::open(lock.c_str(), O_CREAT | O_EXCL | O_WRONLY, 0644);
+    if (descriptor >= 0) {
+      const std::string text = me.dump() + "\n";
+      const bool written =
+          ::write(descriptor, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+      ::close(descriptor);
+      if (written) return;
+      std::error_code ignored;
+      fs::remove(lock, ignored);
+      throw DiskError(
+          fmt::format("{}: cannot write; free space or choose another --run", lock.string()));
+    }
+    std::ifstream file(lock);
+    const auto owner = nlohmann::json::parse(file, nullptr, false);
+    if (!is_stale(owner, me)) {
+      throw UsageError(fmt::format(
+          "--run: {} is in use by process {} on {}; wait for it, or remove {} if that job is dead",
+          path_.string(), owner.at("pid").get<std::int64_t>(), owner.value("host", "?"),
+          lock.string()));
+    }
+    std::error_code ignored;
+    fs::remove(lock, ignored);  // left by a job that died
+  }
+  throw UsageError(fmt::format("--run: {} is being opened by another job", path_.string()));
+}
+
+RunDirectory::~RunDirectory() {
+  std::error_code ignored;
+  fs::remove(path_ / "LOCK", ignored);
+}
+
+void RunDirectory::write_config(const std::string& text) const {
+  write_file_atomically(path_ / "config.ini", text);
+}
+
+void RunDirectory::write_status(const nlohmann::json& status) const {
+  try {
+    write_file_atomically(path_ / "STATUS", status.dump() + "\n");
+  } catch (const DiskError& error) {
+    log_warning(error.what());
+  }
+}
+
+void RunDirectory::cut_metrics(std::int64_t step) const {
+  std::ifstream file(path_ / "metrics.jsonl");
+  if (!file) return;
+  std::string kept;
+  for (std::string line; std::getline(file, line);) {
+    const auto json = nlohmann::json::parse(line, nullptr, false);
+    if (json.is_object() && json.value("step", std::int64_t{0}) <= step) kept += line + "\n";
+  }
+  write_file_atomically(path_ / "metrics.jsonl", kept);
+}
+
+void RunDirectory::append_metrics(const nlohmann::json& line) {
+  std::ofstream file(path_ / "metrics.jsonl", std::ios::app);
+  file << line.dump() << '\n';
+  file.flush();
+  if (!file && !metrics_warned_) {
+    log_warning(fmt::format("{}: cannot write: {}; metrics are lost until there is space",
+                            (path_ / "metrics.jsonl").string(), std::strerror(errno)));
+    metrics_warned_ = true;
+  }
+}
+
+bool RunDirectory::stop_requested() const {
+  std::error_code ignored;
+  return fs::exists(path_ / "STOP", ignored);
+}
+
+}  // namespace relgrad

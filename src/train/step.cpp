@@ -1,0 +1,89 @@
+#include "relgrad/train/step.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <utility>
+
+#include "relgrad/likelihood/log_likelihood.hpp"
+
+namespace relgrad {
+
+static_assert(sizeof(StepStatus) == 6 * sizeof(double), "flat() sees every member");
+
+namespace {
+
+class Stopwatch {
+ public:
+  double lap() {
+    const auto now = Clock::now();
+    return std::chrono::duration<double>(now - std::exchange(last_, now)).count();
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point last_ = Clock::now();
+};
+
+}  // namespace
+
+template <class T>
+TrainStep<T>::TrainStep(Flow<T>& flow, Index capacity, GradientKind gradient, Exchange<T>& exchange,
+                        Update<T>& update, const mpi::Communicator& comm)
+    : flow_(&flow),
+      workspace_(flow, capacity),
+      linear_gradient_(make_linear_gradient<T>(gradient)),
+      exchange_(&exchange),
+      update_(&update),
+      comm_(&comm) {}
+
+template <class T>
+StepStatus TrainStep<T>::look(const PreparedBatch<T>* batch, bool stop, bool save) {
+  Stopwatch watch;
+  StepStatus status;
+  status.stop = stop ? 1 : 0;
+  status.save = save ? 1 : 0;
+  status.trouble = batch == nullptr ? 1 : 0;
+  if (batch != nullptr) {
+    workspace_.set_batch(batch->count);
+    std::copy_n(batch->x.data(), workspace_.input().size(), workspace_.input().data());
+    std::copy_n(batch->log_slope.begin(), batch->count, workspace_.log_likelihood().begin());
+    forward(*flow_, workspace_);
+    for (const double nats : workspace_.log_likelihood()) {
+      status.log_likelihood += nats;
+      if (!std::isfinite(nats)) status.nonfinite += 1;
+    }
+    status.samples = static_cast<double>(batch->count);
+  }
+  seconds_.forward += watch.lap();
+  comm_->allreduce_sum(status.flat());
+  seconds_.wait += watch.lap();
+  return status;
+}
+
+template <class T>
+void TrainStep<T>::move(const StepNumbers& numbers) {
+  Stopwatch watch;
+  update_->begin(numbers);
+  backward(*flow_, workspace_, *linear_gradient_, *update_);
+  update_->finish();
+  flow_->prepare();
+  const ExchangeCost cost = exchange_->take_cost();
+  const double exchange = cost.seconds;
+  bytes_sent_ += cost.bytes_sent;
+  const double optimizer = update_->optimizer_seconds() - optimizer_seconds_before_;
+  optimizer_seconds_before_ = update_->optimizer_seconds();
+  seconds_.exchange += exchange;
+  seconds_.optimizer += optimizer;
+  seconds_.backward += watch.lap() - exchange - optimizer;
+}
+
+template <class T>
+StepSeconds TrainStep<T>::take_seconds() {
+  return std::exchange(seconds_, {});
+}
+
+template class TrainStep<float>;
+template class TrainStep<double>;
+
+}  // namespace relgrad

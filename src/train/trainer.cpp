@@ -1,0 +1,432 @@
+#include "relgrad/train/trainer.hpp"
+
+#include <fmt/format.h>
+#include <sched.h>
+
+#include <chrono>
+#include <cmath>
+#include <limits>
+
+#include "relgrad/core/error.hpp"
+#include "relgrad/core/log.hpp"
+#include "relgrad/mpi/agreement.hpp"
+#include "relgrad/optim/schedule.hpp"
+#include "relgrad/train/evaluation.hpp"
+#include "relgrad/train/metrics.hpp"
+#include "relgrad/train/option_table.hpp"
+#include "relgrad/train/progress.hpp"
+#include "relgrad/train/resume.hpp"
+#include "relgrad/train/run_directory.hpp"
+#include "relgrad/train/step.hpp"
+#include "relgrad/train/stop.hpp"
+
+namespace relgrad {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+int cores_available() {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+OptimizerOptions optimizer_options(const TrainOptions& options) {
+  return {parse_optimizer_kind(options.optimizer),
+          options.momentum,
+          options.beta1,
+          options.beta2,
+          options.epsilon,
+          options.weight_decay};
+}
+
+SplitReader open_split(const std::string& data, const DatasetInfo& dataset,
+                       const std::string& split, const mpi::Communicator& comm) {
+  std::optional<SplitReader> reader;
+  mpi::together(comm, [&] { reader.emplace(data, dataset, split); });
+  return std::move(*reader);
+}
+
+/// The loop of one run in one precision. Members are in the order they are built.
+template <class T>
+class Trainer {
+ public:
+  Trainer(const TrainOptions& options, const mpi::Communicator& comm, const DatasetInfo& dataset,
+          RunDirectory* run, const ResumePoint& resume)
+      : options_(options),
+        comm_(comm),
+        dataset_(dataset),
+        run_(run),
+        products_(parse_product_backend(options.products)),
+        train_(open_split(options.data, dataset, "train", comm)),
+        model_(build_model<T>(options, dataset, train_, products_, comm)),
+        exchange_(make_exchange<T>(options.exchange, comm, products_)),
+        update_(make_update<T>(*model_.flow, *exchange_, products_, optimizer_options(options),
+                               options.clip_norm)),
+        source_(train_, *model_.transform, options.seed, options.batch_size, comm.rank(),
+                comm.world_size(), cores_available() > options.threads),
+        step_(*model_.flow, source_.capacity(), parse_gradient_kind(options.gradient), *exchange_,
+              *update_, comm),
+        metrics_(run, comm),
+        progress_(comm.is_root()) {
+    if (dataset.has_split("val")) val_.emplace(open_split(options.data, dataset, "val", comm));
+    state_.position.rows = train_.rows();
+    const auto n = static_cast<double>(train_.rows());
+    total_samples_ = n * static_cast<double>(options.epochs);
+    if (options.max_steps > 0) {
+      total_samples_ = std::min(total_samples_, static_cast<double>(options.max_steps) *
+                                                    static_cast<double>(options.batch_size));
+    }
+    if (!resume.candidates.empty()) restore(resume);
+  }
+
+  int run();
+
+ private:
+  void restore(const ResumePoint& resume);
+  void announce() const;
+  bool finished() const {
+    return static_cast<std::int64_t>(state_.position.epoch()) >= options_.epochs ||
+           (options_.max_steps > 0 && state_.step >= options_.max_steps);
+  }
+  /// One step. Returns the exit code if the run must end now.
+  std::optional<int> step();
+  void validate();
+  void end_of_epoch();
+  bool save(bool must);
+  void log_step(const StepStatus& status);
+  int stop(const std::string& reason);
+  int diverge(const StepStatus& status);
+  int done();
+  std::string stop_reason() const;
+  StepNumbers numbers(const StepStatus& status) const;
+  std::vector<checkpoint::ConstBlock> blocks();
+  nlohmann::json state_json() const;
+  void write_status(const std::string& state, int exit_code) const;
+  void show_progress(bool now);
+
+  const TrainOptions& options_;
+  const mpi::Communicator& comm_;
+  const DatasetInfo& dataset_;
+  RunDirectory* run_;  // root only; null elsewhere
+  Products products_;
+  SplitReader train_;
+  std::optional<SplitReader> val_;
+  Model<T> model_;
+  std::unique_ptr<Exchange<T>> exchange_;
+  std::unique_ptr<Update<T>> update_;
+  BatchSource<T> source_;
+  TrainStep<T> step_;
+  Metrics metrics_;
+  Progress progress_;
+
+  RunState state_;
+  double total_samples_ = 0;
+  double log_abs_det_ = std::numeric_limits<double>::quiet_NaN();  // of the last evaluation
+  std::int64_t last_saved_step_ = -1;
+  Clock::time_point start_ = Clock::now();
+  Clock::time_point last_save_ = Clock::now();
+  StopSignals signals_;
+};
+
+template <class T>
+void Trainer<T>::restore(const ResumePoint& resume) {
+  const auto blocks = parameter_blocks(model_.flow->parameters(), true);
+  const checkpoint::Found* used = nullptr;
+  for (const checkpoint::Found& candidate : resume.candidates) {
+    try {
+      checkpoint::load(comm_, candidate, blocks);
+      used = &candidate;
+      break;
+    } catch (const CheckpointError& error) {  // on all ranks alike: the next older one is tried
+      log_warning(error.what());
+    }
+  }
+  if (used == nullptr) {
+    throw CheckpointError(
+        fmt::format("--resume: none of the {} checkpoints can be loaded; restore one from a copy, "
+                    "or start again "
+                    "in another --run",
+                    resume.candidates.size()));
+  }
+  model_.flow->prepare();
+  state_ = run_state_from(used->manifest.at("state"));
+  last_saved_step_ = state_.step;
+  log_abs_det_ = state_.log_abs_det;
+  mpi::together(comm_, [&] {
+    if (run_ != nullptr) run_->cut_metrics(state_.step);
+  });
+  log_info(fmt::format("resumed from {} (step {}, epoch {:.2f})", used->directory.string(),
+                       state_.step, state_.epochs_done()));
+}
+
+template <class T>
+void Trainer<T>::announce() const {
+  std::string layers;
+  for (const LayerSpec& layer : model_.flow->spec().layers) {
+    layers += (layers.empty() ? "" : " > ") + layer.kind;
+  }
+  log_info(fmt::format("{}: {} training samples, {} dimensions, {}", dataset_.name, train_.rows(),
+                       dataset_.dimension, name_of(dataset_.type)));
+  log_info(fmt::format("model: {} transform > {} > {} latent; {} parameters, {}",
+                       name_of(model_.transform->kind()), layers, name_of(model_.flow->latent()),
+                       model_.flow->parameters().flat_size(), options_.precision));
+  log_info(fmt::format("{} rank{} x {} thread{}, {} gradient, {} exchange, {} products",
+                       comm_.world_size(), comm_.world_size() == 1 ? "" : "s", options_.threads,
+                       options_.threads == 1 ? "" : "s", options_.gradient, exchange_->name(),
+                       name_of(products_.backend())));
+}
+
+template <class T>
+int Trainer<T>::run() {
+  announce();
+  write_status("running", 0);
+  if (finished()) log_info("this run is already done; nothing is left to train");
+  if (state_.step == 0 && !finished()) validate();  // the start: marginals only
+  while (!finished()) {
+    const std::uint32_t epoch = state_.position.epoch();
+    if (const auto exit_code = step()) return *exit_code;
+    if (state_.position.epoch() != epoch) end_of_epoch();
+    if (options_.patience > 0 && state_.evaluations_without_best >= options_.patience) {
+      progress_.end_line();
+      log_info(
+          fmt::format("no better validation in {} evaluations: stopped early", options_.patience));
+      break;
+    }
+  }
+  return done();
+}
+
+template <class T>
+std::optional<int> Trainer<T>::step() {
+  const PreparedBatch<T>* batch = nullptr;
+  const auto data_start = Clock::now();
+  const auto trouble = mpi::trouble_in([&] { batch = &source_.at(state_.position); });
+  step_.add_data_seconds(seconds_since(data_start));
+
+  const bool wants_save =
+      comm_.is_root() && seconds_since(last_save_) >= options_.save_every_seconds;
+  const StepStatus status = step_.look(batch, !stop_reason().empty(), wants_save);
+  if (status.trouble > 0) mpi::agree(comm_, trouble);
+  if (status.nonfinite > 0) return diverge(status);
+  if (status.stop > 0) return stop(stop_reason());
+  if (status.save > 0) save(false);
+
+  step_.move(numbers(status));
+  ++state_.step;
+  state_.position.samples_consumed += static_cast<std::uint64_t>(batch->global_count);
+  log_step(status);
+  return std::nullopt;
+}
+
+template <class T>
+std::string Trainer<T>::stop_reason() const {
+  if (!StopSignals::received().empty()) return StopSignals::received();
+  if (run_ != nullptr && run_->stop_requested()) return "the file STOP in the run directory";
+  if (options_.max_seconds > 0 && comm_.is_root() &&
+      seconds_since(start_) >= options_.max_seconds) {
+    return "--max-seconds";
+  }
+  return "";
+}
+
+template <class T>
+StepNumbers Trainer<T>::numbers(const StepStatus& status) const {
+  const Schedule schedule{
+      parse_schedule_kind(options_.schedule),
+      static_cast<double>(options_.warmup) * static_cast<double>(options_.batch_size),
+      total_samples_, 0.0};
+  const double middle =
+      static_cast<double>(state_.position.samples_consumed) + 0.5 * status.samples;
+  const double factor = schedule.factor(middle);
+  return {state_.step, status.samples, options_.lr * factor, options_.spline_lr * factor};
+}
+
+template <class T>
+void Trainer<T>::log_step(const StepStatus& status) {
+  metrics_.add(status.log_likelihood, status.samples);
+  const std::int64_t steps_per_epoch =
+      std::max<std::int64_t>(1, static_cast<std::int64_t>(train_.rows()) / options_.batch_size);
+  const std::int64_t every =
+      options_.log_every > 0 ? options_.log_every : std::max<std::int64_t>(1, steps_per_epoch / 50);
+  if (state_.step % every == 0) {
+    metrics_.write_step(state_, numbers(status).lr, step_.take_seconds(), step_.take_bytes_sent());
+    show_progress(false);
+  }
+}
+
+template <class T>
+void Trainer<T>::show_progress(bool now) {
+  ProgressState progress;
+  progress.fraction = static_cast<double>(state_.position.samples_consumed) / total_samples_;
+  progress.epoch = state_.epochs_done();
+  progress.epochs = options_.epochs;
+  progress.step = state_.step;
+  progress.train_bits_per_dim = -(metrics_.last_log_likelihood() + log_abs_det_) /
+                                (static_cast<double>(dataset_.dimension) * std::log(2.0));
+  progress.val_bits_per_dim = state_.last_val_bits_per_dim;
+  progress.samples_per_s = metrics_.last_samples_per_s();
+  progress_.show(progress, now);
+}
+
+template <class T>
+void Trainer<T>::validate() {
+  if (!val_) return;
+  EvaluationRequest request;
+  request.split = "val";
+  request.samples = options_.eval_samples;
+  request.seed = options_.seed;
+  request.batch_size = std::max<std::int64_t>(source_.capacity(), 200);
+  const Evaluation evaluation = evaluate_split(model_, *val_, request, comm_);
+  log_abs_det_ = evaluation.log_abs_det_nats;
+  state_.log_abs_det = log_abs_det_;
+  state_.last_val_bits_per_dim =
+      evaluation.nonfinite == 0 ? evaluation.bits_per_dim : std::numeric_limits<double>::infinity();
+  state_.last_evaluated_step = state_.step;
+  if (state_.last_val_bits_per_dim < state_.best_val_bits_per_dim) {
+    state_.best_val_bits_per_dim = state_.last_val_bits_per_dim;
+    state_.best_step = state_.step;
+    state_.evaluations_without_best = 0;
+  } else {
+    ++state_.evaluations_without_best;
+  }
+  metrics_.write_evaluation(state_, evaluation);
+}
+
+template <class T>
+void Trainer<T>::end_of_epoch() {
+  const std::int64_t epoch = state_.position.epoch();
+  if (epoch % options_.eval_every == 0 || finished()) {
+    validate();
+    show_progress(true);
+    const bool best = val_ && state_.best_step == state_.step;
+    if (best) save(false);
+  }
+}
+
+template <class T>
+std::vector<checkpoint::ConstBlock> Trainer<T>::blocks() {
+  return as_const_blocks(parameter_blocks(model_.flow->parameters(), true));
+}
+
+template <class T>
+nlohmann::json Trainer<T>::state_json() const {
+  nlohmann::json json = to_json(state_);
+  json["seed"] = options_.seed;
+  json["options"] = to_map(options_);
+  json["model"] =
+      describe(model_.flow->spec(), model_.transform_options, dataset_, options_.precision);
+  json["world_size"] = comm_.world_size();
+  return json;
+}
+
+template <class T>
+bool Trainer<T>::save(bool must) {
+  if (last_saved_step_ == state_.step) return true;
+  const std::vector<TransformTable> tables = model_.transform->tables();
+  auto all = blocks();
+  for (const auto& block : table_blocks(tables)) all.push_back(block);
+  const checkpoint::Retention retention{static_cast<int>(options_.keep_last), 1,
+                                        static_cast<int>(options_.keep_every)};
+  const auto result =
+      checkpoint::save(comm_, options_.run, state_.step, state_json(), all, retention);
+  metrics_.add_checkpoint_seconds(result.seconds);
+  last_save_ = Clock::now();
+  if (result.saved) {
+    last_saved_step_ = state_.step;
+    return true;
+  }
+  progress_.end_line();
+  if (must)
+    throw DiskError(fmt::format("the last checkpoint could not be saved: {}", result.trouble));
+  log_warning(fmt::format("checkpoint not saved, training goes on: {}", result.trouble));
+  return false;
+}
+
+template <class T>
+int Trainer<T>::stop(const std::string& reason) {
+  progress_.end_line();
+  save(true);
+  write_status("stopped", static_cast<int>(ExitCode::stopped));
+  log_info(fmt::format("stopped at step {}{}; checkpoint saved, continue with --resume auto",
+                       state_.step, reason.empty() ? "" : fmt::format(" by {}", reason)));
+  return static_cast<int>(ExitCode::stopped);
+}
+
+template <class T>
+int Trainer<T>::diverge(const StepStatus& status) {
+  progress_.end_line();
+  write_status("diverged", static_cast<int>(ExitCode::diverged));
+  throw DivergedError(
+      fmt::format("step {}: the log-likelihood of {:.0f} of {:.0f} samples is not finite; "
+                  "checkpoints up to step "
+                  "{} are kept: resume with a smaller --lr (now {}) or with --clip-norm",
+                  state_.step, status.nonfinite, status.samples,
+                  std::max<std::int64_t>(0, last_saved_step_), options_.lr));
+}
+
+template <class T>
+int Trainer<T>::done() {
+  progress_.end_line();
+  if (state_.last_evaluated_step != state_.step && val_) {
+    validate();
+  }
+  save(true);
+  write_status("done", 0);
+  if (std::isfinite(state_.best_val_bits_per_dim)) {
+    log_info(fmt::format("done: {} steps in {}; best validation {:.4f} bits/dim at step {}",
+                         state_.step, duration_text(seconds_since(start_)),
+                         state_.best_val_bits_per_dim, state_.best_step));
+  } else {
+    log_info(
+        fmt::format("done: {} steps in {}", state_.step, duration_text(seconds_since(start_))));
+  }
+  log_info(fmt::format("next: relgrad evaluate --run {} --data {}", options_.run, options_.data));
+  return 0;
+}
+
+template <class T>
+void Trainer<T>::write_status(const std::string& state, int exit_code) const {
+  if (run_ == nullptr) return;
+  nlohmann::json status = {{"state", state},
+                           {"exit_code", exit_code},
+                           {"step", state_.step},
+                           {"epoch", state_.epochs_done()},
+                           {"world_size", comm_.world_size()}};
+  if (std::isfinite(state_.best_val_bits_per_dim)) {
+    status["best_val_bits_per_dim"] = state_.best_val_bits_per_dim;
+  }
+  run_->write_status(status);
+}
+
+template <class T>
+int train_in(const TrainOptions& options, const mpi::Communicator& comm, const DatasetInfo& dataset,
+             RunDirectory* run, const ResumePoint& resume) {
+  Trainer<T> trainer(options, comm, dataset, run, resume);
+  return trainer.run();
+}
+
+}  // namespace
+
+int train(const TrainOptions& options, const mpi::Communicator& comm) {
+  set_threads(static_cast<int>(options.threads));
+  DatasetInfo dataset;
+  std::unique_ptr<RunDirectory> run;
+  mpi::together(comm, [&] { dataset = checked_dataset(options, comm.world_size()); });
+  mpi::together(comm, [&] {
+    if (comm.is_root()) {
+      run = std::make_unique<RunDirectory>(options.run, options.resume != "never");
+      run->write_config(config_text(options));
+    }
+  });
+  const ResumePoint resume = find_resume_point(options, dataset, comm);
+  return options.precision == "float64"
+             ? train_in<double>(options, comm, dataset, run.get(), resume)
+             : train_in<float>(options, comm, dataset, run.get(), resume);
+}
+
+}  // namespace relgrad

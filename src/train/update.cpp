@@ -1,0 +1,172 @@
+#include "relgrad/train/update.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <vector>
+
+#include "relgrad/gradient/buffer.hpp"
+
+namespace relgrad {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// The part of parameter `id` that holds columns from `col_begin`, with its gradient's sum.
+template <class T>
+UpdateTile<T> tile_of(ParameterStore<T>& store, ParameterId id, Index col_begin,
+                      std::span<const T> gradient_sum, const PerSampleTerm<T>& term) {
+  const ParameterInfo& info = store.info(id);
+  const std::size_t first = static_cast<std::size_t>(info.rows * col_begin);
+  UpdateTile<T> tile;
+  tile.values = store.values(id).subspan(first, gradient_sum.size());
+  tile.gradient_sum = gradient_sum;
+  tile.value_factor = term.value_factor;
+  tile.matrix = term.matrix == nullptr ? nullptr : term.matrix + first;
+  if (store.moment_count() > 0) {
+    tile.first_moment = store.moment(0, id).subspan(first, gradient_sum.size());
+  }
+  if (store.moment_count() > 1) {
+    tile.second_moment = store.moment(1, id).subspan(first, gradient_sum.size());
+  }
+  tile.decay = info.group == ParameterGroup::weight;
+  return tile;
+}
+
+double lr_of(const ParameterInfo& info, const StepNumbers& numbers) {
+  return info.group == ParameterGroup::spline ? numbers.spline_lr : numbers.lr;
+}
+
+template <class T>
+class FusedUpdate final : public Update<T> {
+ public:
+  FusedUpdate(Flow<T>& flow, Exchange<T>& exchange, const OptimizerOptions& options)
+      : store_(&flow.parameters()), exchange_(&exchange), optimizer_(options) {
+    for (ParameterId id = 0; id < store_->count(); ++id) {
+      const ParameterInfo& info = store_->info(id);
+      small_offset_.push_back(small_.size());
+      if (info.group != ParameterGroup::weight) small_.resize(small_.size() + info.size());
+    }
+    small_terms_.resize(store_->count());
+  }
+
+  void begin(const StepNumbers& numbers) override {
+    numbers_ = numbers;
+    std::ranges::fill(small_, T{0});
+    std::ranges::fill(small_terms_, PerSampleTerm<T>{});
+  }
+
+  std::span<T> sum(ParameterId id) override {
+    return std::span(small_).subspan(small_offset_[id], store_->info(id).size());
+  }
+
+  void per_sample(ParameterId id, const PerSampleTerm<T>& term) override {
+    small_terms_[id] = term;
+  }
+
+  void outer_product(ParameterId id, const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
+                     const PerSampleTerm<T>& term) override {
+    exchange_->outer_product(left, right, [&](Index col_begin, const ConstMatrixMap<T>& tile) {
+      apply(tile_of(*store_, id, col_begin,
+                    std::span(tile.data(), static_cast<std::size_t>(tile.size())), term),
+            lr_of(store_->info(id), numbers_));
+    });
+  }
+
+  void finish() override {
+    exchange_->sum(small_);
+    for (ParameterId id = 0; id < store_->count(); ++id) {
+      const ParameterInfo& info = store_->info(id);
+      if (info.group == ParameterGroup::weight) continue;
+      apply(tile_of(*store_, id, 0, std::span<const T>(sum(id)), small_terms_[id]),
+            lr_of(info, numbers_));
+    }
+  }
+
+ private:
+  void apply(const UpdateTile<T>& tile, double lr) {
+    const auto start = Clock::now();
+    optimizer_.apply(tile, numbers_.step, numbers_.samples, lr);
+    this->optimizer_seconds_ += std::chrono::duration<double>(Clock::now() - start).count();
+  }
+
+  ParameterStore<T>* store_;
+  Exchange<T>* exchange_;
+  Optimizer<T> optimizer_;
+  StepNumbers numbers_;
+  std::vector<T> small_;                   // sums of every parameter that is not a weight matrix
+  std::vector<std::size_t> small_offset_;  // per parameter
+  std::vector<PerSampleTerm<T>> small_terms_;
+};
+
+template <class T>
+class ClippedUpdate final : public Update<T> {
+ public:
+  ClippedUpdate(Flow<T>& flow, Exchange<T>& exchange, const Products& products,
+                const OptimizerOptions& options, double clip_norm)
+      : store_(&flow.parameters()),
+        exchange_(&exchange),
+        optimizer_(options),
+        gradient_(flow.parameters(), products),
+        clip_norm_(clip_norm) {}
+
+  void begin(const StepNumbers& numbers) override {
+    numbers_ = numbers;
+    gradient_.clear();
+  }
+  std::span<T> sum(ParameterId id) override { return gradient_.sum(id); }
+  void per_sample(ParameterId id, const PerSampleTerm<T>& term) override {
+    gradient_.per_sample(id, term);
+  }
+  void outer_product(ParameterId id, const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
+                     const PerSampleTerm<T>& term) override {
+    gradient_.outer_product(id, left, right, term);
+  }
+
+  void finish() override {
+    exchange_->sum(gradient_.flat());
+    gradient_.add_per_sample_terms(numbers_.samples);
+    const auto start = Clock::now();
+    double square = 0;
+    for (const T g : gradient_.flat()) square += static_cast<double>(g) * static_cast<double>(g);
+    const double norm = std::sqrt(square) / numbers_.samples;
+    // Dividing by more samples scales the mean gradient down to the limit.
+    const double samples = numbers_.samples * std::max(1.0, norm / clip_norm_);
+    for (ParameterId id = 0; id < store_->count(); ++id) {
+      optimizer_.apply(
+          tile_of(*store_, id, 0, std::span<const T>(gradient_.sum(id)), PerSampleTerm<T>{}),
+          numbers_.step, samples, lr_of(store_->info(id), numbers_));
+    }
+    this->optimizer_seconds_ += std::chrono::duration<double>(Clock::now() - start).count();
+  }
+
+ private:
+  ParameterStore<T>* store_;
+  Exchange<T>* exchange_;
+  Optimizer<T> optimizer_;
+  StepNumbers numbers_;
+  GradientBuffer<T> gradient_;
+  double clip_norm_;
+};
+
+}  // namespace
+
+template <class T>
+std::unique_ptr<Update<T>> make_update(Flow<T>& flow, Exchange<T>& exchange,
+                                       const Products& products, const OptimizerOptions& options,
+                                       double clip_norm) {
+  flow.parameters().allocate_moments(Optimizer<T>(options).moment_count());
+  if (clip_norm > 0) {
+    return std::make_unique<ClippedUpdate<T>>(flow, exchange, products, options, clip_norm);
+  }
+  return std::make_unique<FusedUpdate<T>>(flow, exchange, options);
+}
+
+template std::unique_ptr<Update<float>> make_update(Flow<float>&, Exchange<float>&, const Products&,
+                                                    const OptimizerOptions&, double);
+template std::unique_ptr<Update<double>> make_update(Flow<double>&, Exchange<double>&,
+                                                     const Products&, const OptimizerOptions&,
+                                                     double);
+
+}  // namespace relgrad
