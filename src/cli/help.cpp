@@ -7,11 +7,13 @@
 #include <boost/version.hpp>
 #include <string_view>
 
+#ifndef RELGRAD_VERSION
+#define RELGRAD_VERSION "unknown"
+#endif
+
 namespace relgrad::cli {
 
 namespace {
-
-constexpr std::string_view version = "0.1.0";
 
 std::string_view meaning_of_exit_code(int code) {
   switch (code) {
@@ -156,7 +158,7 @@ std::string version_text() {
   return fmt::format(
       "relgrad {}\nbuild     {}, compiler {}\nproducts  {}\nlibraries Eigen {}.{}.{}, Boost {}.{}, "
       "MPI, HDF5\n",
-      version, build, __VERSION__, products, EIGEN_WORLD_VERSION, EIGEN_MAJOR_VERSION,
+      RELGRAD_VERSION, build, __VERSION__, products, EIGEN_WORLD_VERSION, EIGEN_MAJOR_VERSION,
       EIGEN_MINOR_VERSION, BOOST_VERSION / 100000, BOOST_VERSION / 100 % 1000);
 }
 

@@ -62,12 +62,11 @@ Report flat_part(const nlohmann::json& object) {
 /// The tensors of a manifest as a table.
 Report tensor_table(const nlohmann::json& tensors) {
   Report table = Report::array();
-  for (const auto& [key, tensor] : tensors.items()) {
-    Report row{{"tensor", tensors.is_object() ? key : tensor.value("name", key)}};
-    for (const char* field : {"shape", "rows", "cols", "type", "hash"}) {
-      if (tensor.contains(field)) row[field] = tensor[field];
-    }
-    table.push_back(row);
+  for (const nlohmann::json& tensor : tensors) {
+    table.push_back({{"tensor", tensor.at("name")},
+                     {"shape", tensor.at("shape")},
+                     {"type", tensor.at("type")},
+                     {"hash", tensor.at("hash")}});
   }
   return table;
 }
@@ -78,14 +77,13 @@ Inspection inspect_checkpoint(const fs::path& directory, bool verify) {
   Report& report = inspection.report;
   report = {{"kind", "checkpoint"}, {"path", directory.string()}};
   report.update(flat_part(found.manifest));
-  for (const char* part : {"metrics", "data", "model", "transform", "options"}) {
-    if (found.manifest.contains(part) && found.manifest[part].is_object()) {
-      report[part] = found.manifest[part];
-    }
+  const nlohmann::json& state = found.manifest.at("state");
+  report.update(flat_part(state));
+  for (const auto& [key, value] : state.items()) {
+    if (value.is_object()) report[key] = value;
   }
-  if (found.manifest.contains("tensors")) {
-    report["tensors"] = tensor_table(found.manifest["tensors"]);
-  }
+  report["files"] = found.manifest.at("files");
+  report["tensors"] = tensor_table(found.manifest.at("tensors"));
   if (verify) {
     inspection.problems = checkpoint::verify(found);
     report["verified"] = inspection.problems.empty() ? "every checksum agrees" : "damaged";
@@ -93,11 +91,13 @@ Inspection inspect_checkpoint(const fs::path& directory, bool verify) {
   return inspection;
 }
 
-std::string first_line_of(const fs::path& path) {
+/// STATUS is one JSON object; whatever else it holds is shown as it is.
+Report status_of(const fs::path& path) {
   std::ifstream file(path);
   std::string line;
   std::getline(file, line);
-  return line;
+  const Report status = Report::parse(line, nullptr, /*allow_exceptions=*/false);
+  return status.is_discarded() ? Report(line) : status;
 }
 
 /// Options of config.ini that are not at their defaults.
@@ -133,12 +133,12 @@ Report checkpoint_table(const fs::path& run, std::vector<std::string>& rejected)
   const std::vector<checkpoint::Found> all = checkpoint::list(run, &rejected);
   const std::optional<checkpoint::Found> best = checkpoint::best(run);
   for (const checkpoint::Found& found : all) {
-    const auto& manifest = found.manifest;
-    const auto metrics = manifest.value("metrics", nlohmann::json::object());
+    const nlohmann::json& state = found.manifest.at("state");
+    const auto metrics = state.value("metrics", nlohmann::json::object());
     const bool is_latest = &found == &all.front();
     const bool is_best = best && best->directory == found.directory;
     table.push_back({{"checkpoint", found.directory.filename().string()},
-                     {"epoch", manifest.value("epoch", nlohmann::json())},
+                     {"epoch", state.value("epoch", nlohmann::json())},
                      {"val_bits_per_dim", metrics.value("val_bits_per_dim", nlohmann::json())},
                      {"note", is_latest && is_best ? "latest, best"
                               : is_latest          ? "latest"
@@ -152,7 +152,7 @@ Inspection inspect_run(const fs::path& run, bool verify) {
   Inspection inspection;
   Report& report = inspection.report;
   report = {{"kind", "run"}, {"path", run.string()}};
-  if (fs::exists(run / "STATUS")) report["status"] = first_line_of(run / "STATUS");
+  if (fs::exists(run / "STATUS")) report["status"] = status_of(run / "STATUS");
   if (fs::exists(run / "config.ini")) {
     report["options_not_at_default"] = chosen_options(run / "config.ini");
   }

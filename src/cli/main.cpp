@@ -3,9 +3,11 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "command.hpp"
@@ -29,9 +31,12 @@ void require(const std::string& command, const std::string& name, const std::str
 
 namespace {
 
-/// Every process of a job reads the same line; one of them answers for all.
+/// Every process of a job reads the same line; one of them answers for all. The others wait,
+/// because a launcher ends the whole job when the first of them leaves with an error.
 void print_once(std::FILE* stream, const std::string& text) {
-  if (rank_from_environment() == 0) fmt::print(stream, "{}", text);
+  if (rank_from_environment() != 0) return std::this_thread::sleep_for(std::chrono::seconds(1));
+  fmt::print(stream, "{}", text);
+  std::fflush(stream);
 }
 
 bool contains(const std::vector<std::string>& words, const std::string& word) {

@@ -44,6 +44,19 @@ bool is_boolean_word(const std::string& word) {
          word == "no" || word == "1" || word == "0";
 }
 
+/// A word that starts with two dashes is never the value of the option before it.
+void refuse_missing_value(const Command& command, const std::vector<std::string>& words) {
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const Option* const option =
+        words[i].starts_with("--") ? find_option(command, words[i].substr(2)) : nullptr;
+    if (option == nullptr || option->is_switch()) continue;
+    if (i + 1 == words.size() || words[i + 1].starts_with("--")) {
+      throw UsageError(
+          fmt::format("{}: {} needs a value ({})", command.name, words[i], option->range));
+    }
+  }
+}
+
 /// Switches in one spelling: "--grey", "--grey on" and "--no-grey" become "--grey=true",
 /// "--grey=on" and "--grey=false".
 std::vector<std::string> spell_out_switches(const Command& command,
@@ -92,6 +105,7 @@ void refuse_repetition(const Command& command, const Assignments& assignments,
 
 Assignments read_line(const Command& command, const std::vector<std::string>& words,
                       std::vector<std::string>& positionals) {
+  refuse_missing_value(command, words);
   const po::options_description description = describe(command);
   namespace style = po::command_line_style;
   const int long_options_only =

@@ -28,7 +28,8 @@ std::vector<Option> table_options(TrainOptions& options) {
 
 void print_config(const TrainOptions& options) {
   for (const OptionDescription& row : train_option_table()) {
-    fmt::print("{} = {}\n", row.name, row.get(options));
+    const std::string text = row.get(options);
+    if (!text.empty()) fmt::print("{} = {}\n", row.name, text);
   }
 }
 
