@@ -7,7 +7,7 @@
 #include <limits>
 #include <numbers>
 
-#include "model/columns.hpp"
+#include "core/columns.hpp"
 #include "model/kernels/elementwise_kernels.hpp"
 #include "relgrad/core/error.hpp"
 
@@ -66,8 +66,8 @@ ValueAndSlope leaky_tanh(double y, double a, double c) {
   return {std::tanh(a * y) + c * y, a * 4.0 * e / ((1.0 + e) * (1.0 + e)) + c};
 }
 
-// s is odd, and concave for y > 0 with max(0, c y + tanh) <= min((a + c) y, 1 + c y): Newton from the
-// lower end comes up to the root without ever passing it.
+// s is odd, and concave for y > 0 with max(0, c y + tanh) <= min((a + c) y, 1 + c y): Newton from
+// the lower end comes up to the root without ever passing it.
 double inverse_leaky_tanh(double target, double a, double c) {
   const double magnitude = std::abs(target);
   const double low = std::max(magnitude / (a + c), (magnitude - 1.0) / c);
@@ -134,9 +134,9 @@ template <class T>
 LeakyTanh<T>::LeakyTanh(Index dimension, double scale, double slope)
     : dimension_(dimension), scale_(scale), slope_(slope) {
   if (!(scale > 0.0 && slope > 0.0)) {
-    throw UsageError(fmt::format(
-        "leaky tanh: scale is {} and slope {}, both must be positive. Use 1 and 0.1.", scale,
-        slope));
+    throw UsageError(
+        fmt::format("leaky tanh: scale is {} and slope {}, both must be positive. Use 1 and 0.1.",
+                    scale, slope));
   }
 }
 
@@ -145,9 +145,9 @@ void LeakyTanh<T>::forward(const ConstMatrixMap<T>& input, MatrixMap<T> output,
                            std::span<double> log_abs_det) const {
   check_batch("LeakyTanh::forward", dimension_, input, output.rows(), output.cols());
   for_each_sample(dimension_, input.cols(), [&](Index n) {
-    log_abs_det[static_cast<std::size_t>(n)] += kernels::leaky_tanh_forward(
-        input.data() + n * dimension_, output.data() + n * dimension_, dimension_,
-        static_cast<T>(scale_), static_cast<T>(slope_));
+    log_abs_det[static_cast<std::size_t>(n)] +=
+        kernels::leaky_tanh_forward(input.data() + n * dimension_, output.data() + n * dimension_,
+                                    dimension_, static_cast<T>(scale_), static_cast<T>(slope_));
   });
 }
 

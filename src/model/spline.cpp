@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "core/rational_quadratic.hpp"
-#include "model/columns.hpp"
+#include "core/columns.hpp"
 #include "model/kernels/spline_kernels.hpp"
 #include "relgrad/core/error.hpp"
 

@@ -1,6 +1,6 @@
 #pragma once
-/// Loops over the samples of a batch, threaded where that pays. What a sample gets does not depend on
-/// the number of threads.
+/// Loops over the samples of a batch, threaded where that pays. What a sample gets does not depend
+/// on the number of threads.
 #include "relgrad/core/types.hpp"
 
 namespace relgrad {
