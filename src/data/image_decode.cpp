@@ -6,6 +6,7 @@
 #include <cmath>
 #include <memory>
 
+#include "data/image_length.hpp"
 #include "relgrad/core/error.hpp"
 
 #define STB_IMAGE_IMPLEMENTATION
@@ -39,6 +40,9 @@ std::optional<ImageHeader> image_header(std::span<const std::uint8_t> bytes) {
 }
 
 Image decode_image(std::span<const std::uint8_t> bytes, int channels, const std::string& name) {
+  if (!is_whole_image(bytes)) {
+    throw DataError(fmt::format("{}: damaged image: truncated; replace or remove it", name));
+  }
   int width = 0;
   int height = 0;
   int channels_in_file = 0;

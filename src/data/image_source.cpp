@@ -5,6 +5,8 @@
 #include <limits>
 
 #include "data/image_decode.hpp"
+#include "data/interrupt_guard.hpp"
+#include "data/progress.hpp"
 #include "relgrad/core/error.hpp"
 
 namespace relgrad {
@@ -41,7 +43,9 @@ class ImageSource final : public SampleSource {
   /// Returns whether any image has colour.
   bool look_at_headers() {
     bool colour = false;
+    Progress progress("image headers", store_->count());
     for (std::uint64_t i = 0; i < store_->count(); ++i) {
+      InterruptGuard::check();
       std::optional<ImageHeader> header = image_header(store_->read(i, header_bytes));
       if (!header) header = image_header(store_->read(i, whole_file));
       if (!header) {
@@ -50,6 +54,7 @@ class ImageSource final : public SampleSource {
                         "replace or remove it",
                         store_->name(i)));
       }
+      progress.add(1);
       colour = colour || header->channels >= 3;
       if (i == 0) first_size_ = header->size;
       if (!size_ &&

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <vector>
 
+#include "data/interrupt_guard.hpp"
 #include "relgrad/core/error.hpp"
 
 namespace relgrad {
@@ -37,6 +38,7 @@ InputFile::~InputFile() {
 }
 
 std::uint64_t InputFile::read_some(void* to, std::uint64_t bytes) {
+  InterruptGuard::check();
   auto* next = static_cast<std::byte*>(to);
   std::uint64_t done = 0;
   while (done < bytes) {

@@ -27,7 +27,7 @@ InterruptGuard::~InterruptGuard() {
   for (std::size_t i = 0; i < signals.size(); ++i) ::sigaction(signals[i], &before_[i], nullptr);
 }
 
-void InterruptGuard::check() const {
+void InterruptGuard::check() {
   if (signal_seen == 0) return;
   throw Error(ExitCode::stopped,
               fmt::format("prepare: stopped by signal {}; nothing was left behind, start it again",

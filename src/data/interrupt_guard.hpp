@@ -11,8 +11,9 @@ class InterruptGuard {
   ~InterruptGuard();
   InterruptGuard(const InterruptGuard&) = delete;
   InterruptGuard& operator=(const InterruptGuard&) = delete;
-  /// @throws Error with ExitCode::stopped if a signal came since the guard was made.
-  void check() const;
+  /// @throws Error with ExitCode::stopped if a signal came since the guard was made; long loops
+  /// call it.
+  static void check();
 
  private:
   static constexpr std::array<int, 3> signals{SIGINT, SIGTERM, SIGHUP};

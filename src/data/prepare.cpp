@@ -188,13 +188,13 @@ struct ValueRange {
 
 /// Copies one split from its source to shards, about 4 MiB at a time.
 SplitInfo copy_split(SampleSource& source, ShardWriter& writer, ValueRange& range,
-                     Progress& progress, const InterruptGuard& interrupts) {
+                     Progress& progress) {
   const std::uint64_t rows_at_once =
       std::max<std::uint64_t>(1, (std::uint64_t{4} << 20U) / source.row_bytes());
   std::vector<std::byte> samples;
   std::vector<std::int64_t> labels;
   while (writer.left() > 0) {
-    interrupts.check();
+    InterruptGuard::check();
     const std::uint64_t count = std::min(rows_at_once, writer.left());
     samples.resize(count * source.row_bytes());
     labels.resize(source.has_labels() ? count : 0);
@@ -255,12 +255,12 @@ void prepare(const PrepareOptions& options) {
                                input.source->has_labels()};
       ShardWriter writer(staging.path(), layout);
       Progress progress(fmt::format("{} {}", info.name, split.name), split.rows);
-      info.splits.push_back(copy_split(*input.source, writer, range, progress, interrupts));
+      info.splits.push_back(copy_split(*input.source, writer, range, progress));
     }
   }
   info.value_min = range.min;
   info.value_max = range.max;
-  interrupts.check();
+  InterruptGuard::check();
   write_dataset_info(staging.path(), info, record_of(options));
   staging.commit();
 }

@@ -31,6 +31,7 @@ bool is_alive(const std::string& process) {
   pid_t id = 0;
   const auto [end, error] = std::from_chars(process.data(), process.data() + process.size(), id);
   if (error != std::errc() || end != process.data() + process.size() || id <= 0) return true;
+  if (id == ::getpid()) return false;  // of an earlier process with our number, as in containers
   return ::kill(id, 0) == 0 || errno != ESRCH;
 }
 
@@ -66,9 +67,7 @@ StagingDirectory::StagingDirectory(const fs::path& output) {
     const std::string prefix = staging_prefix(output_);
     remove_stale(output_.parent_path(), prefix);
     const fs::path staging = output_.parent_path() / (prefix + std::to_string(::getpid()));
-    if (!fs::create_directory(staging)) {
-      throw DiskError(fmt::format("{}: in use by this very process", staging.string()));
-    }
+    fs::create_directory(staging);
     staging_ = staging;
   } catch (const fs::filesystem_error& error) {
     throw DiskError(fmt::format("--output {}: cannot write there: {}", output.string(),
