@@ -37,7 +37,8 @@ struct Place {
 
 /// Creates `path` (which must not exist) with these datasets, early allocated, never filled, and
 /// closes it: the bytes are then written by the caller at the places returned, in order.
-/// @throws DiskError with the path and the system's reason.
+/// @throws DiskError with the path and the reason; `path` does not exist then, unless it did
+/// before.
 std::vector<Place> create(const std::filesystem::path& path, const std::vector<DatasetPlan>& plans);
 
 struct DatasetFound {
