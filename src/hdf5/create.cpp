@@ -70,7 +70,8 @@ class MemoryFile {
   MemoryFile& operator=(const MemoryFile&) = delete;
   std::string path() const { return fmt::format("/proc/self/fd/{}", descriptor_); }
 
-  /// From now on what the library writes to `file` lands here. H5Fcreate has written nothing yet.
+  /// From now on what the library writes to `file` lands here; it writes all of it again on
+  /// closing.
   void take_the_place_of(const File& file) const {
     void* descriptor = nullptr;
     check<DiskError>(H5Fget_vfd_handle(file.get(), H5P_DEFAULT, &descriptor), "its descriptor");
@@ -82,14 +83,29 @@ class MemoryFile {
   int descriptor_;
 };
 
-/// Makes `path`, empty, and its structure in `memory`, the datasets being holes. The library must
-/// not meet a full disk: after a failed H5Fclose (1.10) it can neither close nor forget the file
-/// and crashes when MPI or the process ends.
+/// Makes `path` and proves that a block can be written to it. @throws DiskError
+void make_writable_file(const std::filesystem::path& path) {
+  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (descriptor < 0) throw DiskError(fmt::format("cannot create it: {}", std::strerror(errno)));
+  ::close(descriptor);
+  const std::vector<std::byte> block(4096);
+  try {
+    RawFile(path, RawFile::Mode::write).write_at(0, block.data(), block.size());
+  } catch (const DiskError&) {
+    std::error_code ignored;
+    std::filesystem::remove(path, ignored);
+    throw;
+  }
+}
+
+/// The structure of the file in `memory`, the datasets being holes; `path` is left empty. The
+/// library must not meet a full disk: after a failed H5Fclose (1.10) it can neither close nor
+/// forget the file and crashes when MPI or the process ends.
 std::vector<Place> build_structure(const std::filesystem::path& path, const MemoryFile& memory,
                                    const std::vector<DatasetPlan>& plans) {
   const Quiet quiet;
   const PropertyList access = serial_access();
-  File file(check<DiskError>(H5Fcreate(path.c_str(), H5F_ACC_EXCL, H5P_DEFAULT, access.get()),
+  File file(check<DiskError>(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access.get()),
                              "cannot create it"));
   memory.take_the_place_of(file);
   std::vector<Place> places;
@@ -138,18 +154,21 @@ void copy_structure(const MemoryFile& memory, std::vector<Place> places,
 
 std::vector<Place> create(const std::filesystem::path& path,
                           const std::vector<DatasetPlan>& plans) {
-  bool is_ours = false;
+  bool is_made = false;
   try {
     check_size_limit(plans);
+    make_writable_file(path);
+    is_made = true;
     const MemoryFile memory;
-    is_ours = !std::filesystem::exists(path);
     const std::vector<Place> places = build_structure(path, memory, plans);
     copy_structure(memory, places, path);
     return places;
   } catch (const std::exception& error) {
     std::error_code ignored;
-    if (is_ours) std::filesystem::remove(path, ignored);
-    throw DiskError(fmt::format("{}: {}", path.string(), error.what()));
+    if (is_made) std::filesystem::remove(path, ignored);
+    const std::string message = error.what();
+    const bool names_path = message.starts_with(path.string());
+    throw DiskError(names_path ? message : fmt::format("{}: {}", path.string(), message));
   }
 }
 
