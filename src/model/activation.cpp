@@ -7,7 +7,7 @@
 #include <limits>
 #include <numbers>
 
-#include "core/columns.hpp"
+#include "model/columns.hpp"
 #include "model/kernels/elementwise_kernels.hpp"
 #include "relgrad/core/error.hpp"
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "core/columns.hpp"
+#include "model/columns.hpp"
 #include "model/kernels/elementwise_kernels.hpp"
 #include "relgrad/core/error.hpp"
 

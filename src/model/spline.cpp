@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/rational_quadratic.hpp"
-#include "core/columns.hpp"
+#include "model/columns.hpp"
+#include "model/kernels/rational_quadratic.hpp"
 #include "model/kernels/spline_kernels.hpp"
 #include "relgrad/core/error.hpp"
 

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "core/columns.hpp"
+#include "model/columns.hpp"
 #include "relgrad/core/error.hpp"
 #include "transform/kernels/transform_kernels.hpp"
 #include "transform/maps.hpp"

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "core/columns.hpp"
+#include "model/columns.hpp"
 #include "relgrad/core/error.hpp"
 #include "transform/kernels/transform_kernels.hpp"
 #include "transform/maps.hpp"

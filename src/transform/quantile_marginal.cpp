@@ -6,12 +6,12 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/columns.hpp"
-#include "core/normal_quantile.hpp"
-#include "core/rational_quadratic.hpp"
+#include "model/columns.hpp"
+#include "model/kernels/rational_quadratic.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
 #include "transform/maps.hpp"
+#include "transform/normal_quantile.hpp"
 
 namespace relgrad {
 

@@ -2,7 +2,7 @@
 
 #include <type_traits>
 
-#include "core/rational_quadratic.hpp"
+#include "model/kernels/rational_quadratic.hpp"
 #include "relgrad/core/simd_math.hpp"
 
 namespace relgrad::kernels {

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "core/normal_quantile.hpp"
 #include "relgrad/core/simd_math.hpp"
+#include "transform/normal_quantile.hpp"
 
 namespace relgrad::kernels {
 
