@@ -32,7 +32,7 @@ std::string_view meaning_of_exit_code(int code) {
     case 6:
       return "disk: cannot write";
     case 75:
-      return "stopped on request with everything saved: start again with --resume auto";
+      return "stopped on request: start again (train: with --resume auto)";
     default:
       return "";
   }

@@ -23,13 +23,7 @@ Option optional_count(const std::string& name, std::optional<std::uint64_t>& tar
 }
 
 Option size_option(std::optional<ImageSize>& target) {
-  const auto set = [&target](const std::string& text) {
-    try {
-      target = parse_image_size(text);
-    } catch (const UsageError& error) {
-      throw UsageError(std::string("--size: ") + error.what());
-    }
-  };
+  const auto set = [&target](const std::string& text) { target = parse_image_size(text); };
   return {
       "size", "", "HxW", "", "pixels", ">= 1 each", "crop the centre to this shape, then resize",
       false,  set};
@@ -40,9 +34,9 @@ std::vector<Option> input_options(PrepareOptions& options) {
       "Input",
       {paths_option("train", options.train, "FILE",
                     "training samples: IDX, CIFAR .bin, .npy, folder or .tar of images"),
-       paths_option("val", options.val, "FILE", "validation samples, or:"),
+       paths_option("val", options.val, "FILE", "validation samples; or --val-last"),
        optional_count("val-last", options.val_last,
-                      "the last N training rows (else the last sixth, at most 10000)"),
+                      "validate on the last N of --train; default: a sixth, at most 10000"),
        paths_option("test", options.test, "FILE", "test samples"),
        paths_option("labels", options.train_labels, "FILE",
                     "labels of the training samples: IDX or .npy of integers"),
