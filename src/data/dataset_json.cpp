@@ -22,12 +22,11 @@ std::string shard_file_name(const std::string& split, std::uint64_t shard, std::
   return fmt::format("{}-{:05}-of-{:05}.h5", split, shard, shards);
 }
 
-std::string identity_of(const DatasetInfo& info) {
+std::string identity_of(const DatasetInfo& info, const std::vector<std::string>& content_hashes) {
   std::string text = fmt::format("{} {}", name_of(info.type), fmt::join(info.sample_shape, "x"));
-  for (const SplitInfo& split : info.splits) {
-    for (const ShardInfo& shard : split.shards) {
-      text += fmt::format("\n{} {} {}", split.name, shard.rows, shard.checksum);
-    }
+  for (std::size_t i = 0; i < info.splits.size(); ++i) {
+    text +=
+        fmt::format("\n{} {} {}", info.splits[i].name, info.splits[i].rows, content_hashes.at(i));
   }
   return fmt::format("xxh3:{:016x}", XXH3_64bits(text.data(), text.size()));
 }
@@ -144,7 +143,7 @@ void write_dataset_info(const std::filesystem::path& directory, const DatasetInf
       {"element_type", name_of(info.type)},
       {"value_range", {{"min", info.value_min}, {"max", info.value_max}}},
       {"true_entropy_nats", info.true_entropy_nats ? Json(*info.true_entropy_nats) : Json(nullptr)},
-      {"identity", identity_of(info)},
+      {"identity", info.identity},
       {"splits", splits},
       {"created",
        {{"command", created.command}, {"sources", created.sources}, {"time", created.time}}}};

@@ -20,8 +20,10 @@ struct CreationRecord {
 /// "train-00000-of-00004.h5"
 std::string shard_file_name(const std::string& split, std::uint64_t shard, std::uint64_t shards);
 
-/// Hash over element type, sample shape, and every shard's split, rows and checksum.
-std::string identity_of(const DatasetInfo& info);
+/// Hash over element type, sample shape, and every split's name, rows and content: the same for the
+/// same samples in the same order, however they are cut into shards.
+/// @param content_hashes  one per split, over its samples and labels
+std::string identity_of(const DatasetInfo& info, const std::vector<std::string>& content_hashes);
 
 /// Writes and fsyncs DIRECTORY/dataset.json. @throws DiskError.
 void write_dataset_info(const std::filesystem::path& directory, const DatasetInfo& info,

@@ -245,6 +245,7 @@ void prepare(const PrepareOptions& options) {
   info.dimension = static_cast<Index>(first.row_bytes() / bytes_of(info.type));
   info.true_entropy_nats = first.true_entropy_nats();
   ValueRange range;
+  std::vector<std::string> content_hashes;
   for (const Input& input : inputs) {
     for (const SplitRows& split : input.splits) {
       const SplitLayout layout{split.name,
@@ -256,10 +257,12 @@ void prepare(const PrepareOptions& options) {
       ShardWriter writer(staging.path(), layout);
       Progress progress(fmt::format("{} {}", info.name, split.name), split.rows);
       info.splits.push_back(copy_split(*input.source, writer, range, progress));
+      content_hashes.push_back(writer.content_hash());
     }
   }
   info.value_min = range.min;
   info.value_max = range.max;
+  info.identity = identity_of(info, content_hashes);
   InterruptGuard::check();
   write_dataset_info(staging.path(), info, record_of(options));
   staging.commit();

@@ -25,12 +25,12 @@ class RandomFlow {
   double entropy_nats() const;
 
  private:
+  double log_abs_det1_ = 0;  // before the factors, whose making sets them
+  double log_abs_det2_ = 0;
   Matrix<double> factor1_;  // A1
   Matrix<double> factor2_;
   Vector<double> shift1_;
   Vector<double> shift2_;
-  double log_abs_det1_ = 0;
-  double log_abs_det2_ = 0;
 };
 
 }  // namespace relgrad

@@ -1,5 +1,8 @@
 #include "data/shard_writer.hpp"
 
+#include <fmt/format.h>
+#include <xxhash.h>
+
 #include <algorithm>
 #include <functional>
 #include <numeric>
@@ -9,13 +12,35 @@
 
 namespace relgrad {
 
+/// A running XXH3-64.
+struct ShardWriter::Hash {
+  Hash() { XXH3_64bits_reset(state_.get()); }
+  void add(const void* bytes, std::uint64_t count) {
+    XXH3_64bits_update(state_.get(), bytes, count);
+  }
+  std::uint64_t value() const { return XXH3_64bits_digest(state_.get()); }
+
+ private:
+  std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state_{XXH3_createState(),
+                                                                  &XXH3_freeState};
+};
+
 ShardWriter::ShardWriter(const std::filesystem::path& directory, const SplitLayout& layout)
-    : directory_(directory), layout_(layout) {
+    : directory_(directory),
+      layout_(layout),
+      samples_hash_(std::make_unique<Hash>()),
+      labels_hash_(std::make_unique<Hash>()) {
   const Index dimension = std::accumulate(layout.sample_shape.begin(), layout.sample_shape.end(),
                                           Index{1}, std::multiplies<>());
   row_bytes_ = static_cast<std::uint64_t>(dimension) * bytes_of(layout.type);
   shards_ = (layout.rows + layout.rows_per_shard - 1) / layout.rows_per_shard;
   info_.name = layout.name;
+}
+
+ShardWriter::~ShardWriter() = default;
+
+std::string ShardWriter::content_hash() const {
+  return fmt::format("{:016x} {:016x}", samples_hash_->value(), labels_hash_->value());
 }
 
 void ShardWriter::begin_shard() {
@@ -54,6 +79,8 @@ void ShardWriter::write(const std::byte* samples, const std::int64_t* labels, st
     check_size("ShardWriter", "rows", static_cast<std::int64_t>(done_ + count),
                static_cast<std::int64_t>(layout_.rows));
   }
+  samples_hash_->add(samples, count * row_bytes_);
+  if (layout_.has_labels) labels_hash_->add(labels, count * sizeof(std::int64_t));
   while (count > 0) {
     if (!file_) begin_shard();
     const std::uint64_t part = std::min(count, info_.shards.back().rows - done_in_shard_);

@@ -1,6 +1,7 @@
 #pragma once
 /// Writes the rows of one split, one after another, as shards.
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,12 +23,17 @@ struct SplitLayout {
 class ShardWriter {
  public:
   ShardWriter(const std::filesystem::path& directory, const SplitLayout& layout);
+  ~ShardWriter();
+  ShardWriter(const ShardWriter&) = delete;
+  ShardWriter& operator=(const ShardWriter&) = delete;
   /// Rows there are still to come.
   std::uint64_t left() const { return layout_.rows - done_; }
   /// Appends `count` rows; `labels` only if the split has them. @throws DiskError.
   void write(const std::byte* samples, const std::int64_t* labels, std::uint64_t count);
   /// The split as it lies on disk, synced; all rows must have been written.
   const SplitInfo& finish() const;
+  /// Hash over the samples and labels written so far, whatever the shards.
+  std::string content_hash() const;
 
  private:
   void begin_shard();
@@ -42,6 +48,9 @@ class ShardWriter {
   std::optional<hdf5::RawFile> file_;  // of the shard under way, which is info_.shards.back()
   std::vector<hdf5::Place> places_;    // /samples, /labels
   SplitInfo info_;
+  struct Hash;
+  std::unique_ptr<Hash> samples_hash_;
+  std::unique_ptr<Hash> labels_hash_;
 };
 
 }  // namespace relgrad

@@ -142,22 +142,22 @@ TEST(Prepare, TakesImagesWhosePixelsAreAllTheSame) {
   EXPECT_EQ(read_dataset_info(options.output).value_min, 7);
 }
 
-TEST(Prepare, GivesTheSameIdentityForTheSameDataAndAnotherForOther) {
+TEST(Prepare, GivesTheSameIdentityForTheSameDataInAnyShardsAndAnotherForOther) {
   const TemporaryDirectory directory;
   PrepareOptions options;
   options.synthetic = "toy:moons";
   options.rows = 50;
-  const auto identity = [&](const char* name, std::uint64_t seed) {
+  const auto identity = [&](const char* name, std::uint64_t seed, std::uint64_t rows_per_shard) {
     options.output = directory.path() / name;
     options.seed = seed;
+    options.rows_per_shard = rows_per_shard;
     prepare(options);
     return read_dataset_info(options.output).identity;
   };
 
-  const std::string first = identity("a", 1);
-  std::this_thread::sleep_for(std::chrono::milliseconds(1100));  // no clock may enter the shards
-  EXPECT_EQ(first, identity("b", 1));
-  EXPECT_NE(first, identity("c", 2));
+  const std::string first = identity("a", 1, 50);
+  EXPECT_EQ(first, identity("b", 1, 7));
+  EXPECT_NE(first, identity("c", 2, 50));
 }
 
 TEST(Prepare, RecordsTheEntropyOfAKnownFlow) {

@@ -14,7 +14,7 @@ namespace relgrad {
 inline constexpr int dataset_format_version = 1;
 
 struct ShardInfo {
-  std::string file;          // relative to the data set's directory
+  std::string file;  // relative to the data set's directory
   std::uint64_t rows = 0;
   std::uint64_t bytes = 0;   // size of the file
   std::uint64_t offset = 0;  // of /samples in the file
@@ -36,7 +36,8 @@ struct DatasetInfo {
   double value_max = 0.0;
   std::optional<double> true_entropy_nats;  // of synthetic flow data: entropy of one sample
   std::vector<SplitInfo> splits;
-  std::string identity;  // hash over shapes and shard checksums: "is this the same data?"
+  std::string
+      identity;  // hash over shapes and contents, whatever the shards: "is this the same data?"
   bool is_image() const { return sample_shape.size() == 3; }
   /// @throws DataError listing the splits that exist.
   const SplitInfo& split(const std::string& name) const;
@@ -73,7 +74,8 @@ class SplitReader {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Reads every shard of every split again and compares checksums. @throws DataError naming the file.
+/// Reads every shard of every split again and compares checksums. @throws DataError naming the
+/// file.
 void verify_dataset(const std::filesystem::path& directory, const DatasetInfo& info);
 
 }  // namespace relgrad
