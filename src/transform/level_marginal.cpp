@@ -59,14 +59,15 @@ class LevelMarginal final : public Transform<T> {
  public:
   LevelMarginal(std::vector<double> counts, Index dimension, double pseudo_count)
       : dimension_(dimension), counts_(std::move(counts)), pseudo_count_(pseudo_count) {
-    entries_.reserve(counts_.size() * kernels::marginal_entry_size);
+    entries_.resize(static_cast<std::size_t>(dimension_ * kernels::marginal_stride));
     for (Index d = 0; d < dimension_; ++d) {
       const LevelDistribution distribution = distribution_at(d);
-      for (std::size_t v = 0; v < levels; ++v) {
-        entries_.push_back(static_cast<T>(distribution.lower[v]));
-        entries_.push_back(static_cast<T>(distribution.upper[v]));
-        entries_.push_back(static_cast<T>(distribution.mass[v]));
-        entries_.push_back(static_cast<T>(std::log(distribution.mass[v])));
+      T* entry = entries_.data() + d * kernels::marginal_stride;
+      for (std::size_t v = 0; v < levels; ++v, entry += kernels::marginal_entry_size) {
+        entry[0] = static_cast<T>(distribution.lower[v]);
+        entry[1] = static_cast<T>(distribution.upper[v]);
+        entry[2] = static_cast<T>(distribution.mass[v]);
+        entry[3] = static_cast<T>(std::log(distribution.mass[v]));
       }
     }
   }
@@ -106,7 +107,7 @@ class LevelMarginal final : public Transform<T> {
   Index dimension_;
   std::vector<double> counts_;
   double pseudo_count_;
-  std::vector<T> entries_;  // [dimension][level][lower, upper, mass, log mass]
+  std::vector<T> entries_;  // of a level: mass below, mass above, mass, log mass
 };
 
 }  // namespace

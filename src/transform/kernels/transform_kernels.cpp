@@ -70,18 +70,28 @@ template <class T>
 RELGRAD_INLINE double marginal_forward_body(const std::uint8_t* v, const T* noise, const T* table,
                                             T* x, Count count) {
   constexpr T half_log_two_pi = T(0.91893853320467274178);
-  return chunked_sum<T>(
-      count, [=](Count begin, int i) __attribute__((always_inline)) {
-        const T* tables = table + begin * 256 * marginal_entry_size;
-        const int entry = (i * 256 + static_cast<int>(v[begin + i])) * marginal_entry_size;
-        const T u = noise[begin + i];
-        const T mass = tables[entry + 2];
-        const T below = tables[entry] + mass * u;
-        const T above = tables[entry + 1] + mass * (T(1) - u);
-        const T magnitude = normal_quantile_magnitude(simd::smaller(below, above));
-        x[begin + i] = below < above ? -magnitude : magnitude;
-        return tables[entry + 3] + (T(0.5) * magnitude * magnitude + half_log_two_pi);
-      });
+  alignas(64) T entries[sum_chunk * marginal_entry_size];  // of this chunk's levels, side by side
+  double total = 0.0;
+  for (Count begin = 0; begin < count; begin += sum_chunk) {
+    const Count size = std::min(sum_chunk, count - begin);
+    for (Count i = 0; i < size; ++i) {
+      const T* entry = table + (begin + i) * marginal_stride + v[begin + i] * marginal_entry_size;
+      for (int j = 0; j < marginal_entry_size; ++j) entries[i * marginal_entry_size + j] = entry[j];
+    }
+    T sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (Count i = 0; i < size; ++i) {
+      const T* entry = entries + i * marginal_entry_size;
+      const T u = noise[begin + i];
+      const T below = entry[0] + entry[2] * u;
+      const T above = entry[1] + entry[2] * (T(1) - u);
+      const T magnitude = normal_quantile_magnitude(simd::smaller(below, above));
+      x[begin + i] = below < above ? -magnitude : magnitude;
+      sum += entry[3] + (T(0.5) * magnitude * magnitude + half_log_two_pi);
+    }
+    total += static_cast<double>(sum);
+  }
+  return total;
 }
 
 template <class T>

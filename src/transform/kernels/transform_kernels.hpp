@@ -10,6 +10,10 @@ using Count = std::ptrdiff_t;
 /// One level of a marginal's table: cumulative mass below it, above it, its own, and log of its
 /// own.
 inline constexpr int marginal_entry_size = 4;
+/// Numbers from one dimension's first entry to the next one's. One entry more than the 256 levels:
+/// at a power of two the same level of all dimensions (the background) would compete for one cache
+/// set.
+inline constexpr int marginal_stride = 257 * marginal_entry_size;
 
 // `noise` lies in (0, 1). Where a sum is returned, it is of log dx/dv, in nats. The marginal's
 // table is [dimension][level][entry].
