@@ -1,6 +1,7 @@
 #include "relgrad/model/spline.hpp"
 
 #include <gtest/gtest.h>
+#include <omp.h>
 
 #include "relgrad/core/error.hpp"
 #include "support/central_differences.hpp"
@@ -137,6 +138,33 @@ TEST(Spline, FloatAgreesWithDouble) {
 
   EXPECT_LT((z.cast<double>() - z_double).cwiseAbs().maxCoeff(), 2e-5);
   for (std::size_t n = 0; n < 20; ++n) EXPECT_NEAR(log_abs_det[n], log_abs_det_double[n], 5e-4);
+}
+
+TEST(Spline, DoesNotDependOnTheNumberOfThreads) {
+  const SplineCase<float> test(700, 12, 4.0, /*scale=*/0.7);
+  const Matrix<float> y = normal_matrix<float>(700, 37, /*seed=*/3, /*scale=*/2.0);
+  const int threads_before = omp_get_max_threads();
+  std::vector<Matrix<float>> results;
+  for (const int threads : {1, 3}) {
+    omp_set_num_threads(threads);
+    Matrix<float> z(700, 37);
+    Matrix<float> delta(700, 37);
+    std::vector<double> log_abs_det(37);
+    test::SmallGradientsBuffer<float> sums(test.store);
+    test.layer.forward(const_view(y), view(z), log_abs_det);
+    test.layer.backward(const_view(y), const_view(z), view(delta), sums);
+    Matrix<float> all(700, 37 + 37 + 1 + 12);
+    Vector<float> log_slopes = Vector<float>::Zero(700);
+    for (Index n = 0; n < 37; ++n) {
+      log_slopes(n) = static_cast<float>(log_abs_det[static_cast<std::size_t>(n)]);
+    }
+    const std::span<float> widths = sums.sum(test.store.id_of("spline/widths"));
+    all << z, delta, log_slopes, ConstMatrixMap<float>(widths.data(), 700, 12);
+    results.push_back(all);
+  }
+  omp_set_num_threads(threads_before);
+
+  EXPECT_EQ(results[0], results[1]);
 }
 
 TEST(Spline, RefusesBinsAndBoundsThatMakeNoSpline) {
