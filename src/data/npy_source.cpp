@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <regex>
 
 #include "data/file_sources.hpp"
 #include "data/input_file.hpp"
@@ -23,14 +23,32 @@ struct NpyHeader {
   std::vector<std::uint64_t> shape;
 };
 
+/// The text after "'KEY':" in the dictionary up to `end`, from `begin` on; "" if there is none.
+std::string value_of(const std::string& dictionary, const std::string& key, char begin, char end) {
+  std::size_t at = dictionary.find("'" + key + "':");
+  if (at == std::string::npos) return "";
+  at = dictionary.find_first_not_of(' ', at + key.size() + 3);
+  if (at == std::string::npos || dictionary[at] != begin) return "";
+  const std::size_t stop = dictionary.find(end, at + 1);
+  return stop == std::string::npos ? "" : dictionary.substr(at + 1, stop - at - 1);
+}
+
+/// The numbers of "3, 4" or "3,".
 std::vector<std::uint64_t> parse_shape(const InputFile& file, const std::string& text) {
   std::vector<std::uint64_t> shape;
-  static const std::regex number("[0-9]+");
-  for (std::sregex_iterator it(text.begin(), text.end(), number), end; it != end; ++it) {
-    if (it->length() > 18) {
+  const char* const end = text.data() + text.size();
+  for (const char* at = text.data(); at != end;) {
+    if (*at == ' ' || *at == ',') {
+      ++at;
+      continue;
+    }
+    std::uint64_t extent = 0;
+    const auto [next, error] = std::from_chars(at, end, extent);
+    if (error != std::errc()) {
       throw DataError(fmt::format("{}: npy shape ({}): damaged", file.name(), text));
     }
-    shape.push_back(std::stoull(it->str()));
+    shape.push_back(extent);
+    at = next;
   }
   return shape;
 }
@@ -57,19 +75,17 @@ std::string read_dictionary(InputFile& file) {
 /// The file is left at its first value.
 NpyHeader read_header(InputFile& file) {
   const std::string dictionary = read_dictionary(file);
-  std::smatch dtype;
-  std::smatch order;
-  std::smatch shape;
-  if (!std::regex_search(dictionary, dtype, std::regex("'descr': *'([^']*)'")) ||
-      !std::regex_search(dictionary, order, std::regex("'fortran_order': *(True|False)")) ||
-      !std::regex_search(dictionary, shape, std::regex("'shape': *\\(([^)]*)\\)"))) {
+  const std::string dtype = value_of(dictionary, "descr", '\'', '\'');
+  const std::string shape = value_of(dictionary, "shape", '(', ')');
+  if (dtype.empty() || shape.empty()) {
     throw DataError(
-        fmt::format("{}: npy header without a plain dtype, order and shape; save one "
-                    "plain array with numpy.save",
+        fmt::format("{}: npy header without a plain dtype and shape; save one plain "
+                    "array with numpy.save",
                     file.name()));
   }
-  NpyHeader header{dtype[1], parse_shape(file, shape[1])};
-  if (order[1] == "True" && header.shape.size() > 1) {
+  NpyHeader header{dtype, parse_shape(file, shape)};
+  const bool fortran_order = value_of(dictionary, "fortran_order", 'T', 'e') == "ru";
+  if (fortran_order && header.shape.size() > 1) {
     throw DataError(file.name() + ": Fortran order; save numpy.ascontiguousarray(x)");
   }
   return header;
@@ -168,16 +184,16 @@ class NpyLabels final : public LabelSource {
  public:
   explicit NpyLabels(const std::filesystem::path& path) : file_(path) {
     const NpyHeader header = read_header(file_);
-    static const std::regex integer("[<|]([iu])([1248])");
-    std::smatch match;
-    if (header.shape.size() != 1 || !std::regex_match(header.dtype, match, integer)) {
+    constexpr std::array known{"|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8"};
+    if (header.shape.size() != 1 ||
+        std::find(known.begin(), known.end(), header.dtype) == known.end()) {
       throw DataError(
           fmt::format("{}: dtype '{}' in {} dimensions; labels are integers in one "
                       "dimension: save y.astype('int64').ravel()",
                       file_.name(), header.dtype, header.shape.size()));
     }
-    is_signed_ = match[1] == "i";
-    element_bytes_ = std::stoul(match[2]);
+    is_signed_ = header.dtype[1] == 'i';
+    element_bytes_ = static_cast<std::size_t>(header.dtype[2] - '0');
     rows_ = header.shape[0];
     file_.expect_content_bytes(file_.position() + product(file_, header.shape, element_bytes_),
                                "its npy header");
