@@ -111,14 +111,19 @@ Report chosen_options(const fs::path& config) {
   return chosen;
 }
 
-/// Each key's last value in metrics.jsonl; lines that do not parse (cut by a crash) are counted.
+/// Each key's last value in metrics.jsonl, by the kind of the line (train, val); lines that do not
+/// parse (cut by a crash) are counted.
 Report last_metrics(const fs::path& path) {
   std::ifstream file(path);
   Report last = Report::object();
   int unreadable = 0;
   for (std::string line; std::getline(file, line);) {
-    const auto values = nlohmann::ordered_json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (values.is_object()) {
+    Report values = Report::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (values.is_object() && values.value("kind", Report()).is_string()) {
+      const std::string kind = values["kind"];
+      values.erase("kind");
+      last[kind].update(values);
+    } else if (values.is_object()) {
       last.update(values);
     } else {
       ++unreadable;

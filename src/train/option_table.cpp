@@ -91,7 +91,7 @@ Rows model_rows() {
              "", "a of a y + (1-a) log(1+e^y); c of tanh(a y) + c y", frozen),
       number("tanh-scale", &O::tanh_scale, above(0.0), "", "a of leaky-tanh: tanh(a y) + c y",
              frozen),
-      number("spline-bins", &O::spline_bins, Range<Integer>{.least = 2, .most = 256}, "bins",
+      number("spline-bins", &O::spline_bins, Range<Integer>{.least = 2, .most = 128}, "bins",
              "bins of each dimension's monotone rational-quadratic spline", frozen),
       number("spline-bound", &O::spline_bound, above(0.0), "",
              "splines act on [-bound, bound] and are linear outside", frozen),

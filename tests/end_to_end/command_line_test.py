@@ -184,7 +184,7 @@ class Ranks(CommandLineTest):
         mpirun = [os.environ.get("MPIRUN", "mpirun"), "--oversubscribe", "-n", "4"]
         result = subprocess.run([*mpirun, PROGRAM, "train", "--lr", "-1"], capture_output=True,
                                 text=True, timeout=60, check=False)
-        self.assertEqual(result.returncode, 2)
+        self.assertEqual(result.returncode, 2, result.stderr)
         self.assertEqual(result.stderr.count("relgrad: error:"), 1)
 
     def test_commands_of_one_process_refuse_mpirun(self):
@@ -222,14 +222,17 @@ class Inspect(CommandLineTest):
     def test_a_run_without_checkpoints_yet_is_told(self):
         self.write("config.ini", "layers = 3\nlr = 0.001\n")
         self.write("STATUS", '{"state": "running", "step": 12}\n')
-        self.write("metrics.jsonl", '{"step": 10, "lr": 0.001}\n{"step": 12, "val_bits_per_dim": '
-                                    '2.5}\n{"step": 1')
+        self.write("metrics.jsonl", '{"kind": "train", "step": 10, "lr": 0.002}\n'
+                                    '{"kind": "train", "step": 12, "lr": 0.001}\n'
+                                    '{"kind": "val", "step": 12, "val_bits_per_dim": 2.5}\n'
+                                    '{"kind": "train", "step": 1')
         report = json.loads(relgrad("inspect", self.folder, "--json").stdout)
         self.assertEqual(report["kind"], "run")
         self.assertEqual(report["status"]["state"], "running")
         self.assertEqual(report["options_not_at_default"], {"layers": "3"})
-        self.assertEqual(report["last_metrics"], {"step": 12, "lr": 0.001, "val_bits_per_dim": 2.5,
-                                                  "unreadable_lines": 1})
+        self.assertEqual(report["last_metrics"], {
+            "train": {"step": 12, "lr": 0.001}, "val": {"step": 12, "val_bits_per_dim": 2.5},
+            "unreadable_lines": 1})
         words = relgrad("inspect", self.folder)
         self.assertRegex(words.stdout, r"(?m)^checkpoints +none$")
 
