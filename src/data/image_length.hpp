@@ -1,5 +1,6 @@
 #pragma once
-/// Is an image file all there? stb_image fills what a cut JPEG, PGM or PPM lacks without a word.
+/// Is an image file all there? Versions of stb_image fill what a cut JPEG, PGM or PPM lacks without
+/// a word.
 #include <cstdint>
 #include <span>
 

@@ -19,9 +19,11 @@ struct RawBatch {
   ElementType type = ElementType::uint8;
   Index dimension = 0;
   Index count = 0;
-  std::vector<std::byte> bytes;            // capacity grows to the largest batch and stays
-  std::vector<std::uint64_t> sample_ids;   // global index of each sample in its split
-  const std::uint8_t* uint8_data() const { return reinterpret_cast<const std::uint8_t*>(bytes.data()); }
+  std::vector<std::byte> bytes;           // capacity grows to the largest batch and stays
+  std::vector<std::uint64_t> sample_ids;  // global index of each sample in its split
+  const std::uint8_t* uint8_data() const {
+    return reinterpret_cast<const std::uint8_t*>(bytes.data());
+  }
   const float* float32_data() const { return reinterpret_cast<const float*>(bytes.data()); }
 };
 
