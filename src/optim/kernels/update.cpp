@@ -8,28 +8,46 @@ namespace relgrad::kernels {
 
 namespace {
 
-template <class T>
-RELGRAD_INLINE T gradient_at(const UpdateLoop<T>& loop, std::size_t i) {
-  T g = loop.gradient_sum[i] * loop.inverse_samples + loop.value_factor * loop.w[i];
-  if (loop.matrix != nullptr) g += loop.matrix[i];
-  return g;
+/// Calls visit(i, g) for every element. The numbers are copied out of the struct, so that the
+/// compiler knows that no store changes them, and the rare matrix term has a loop of its own.
+template <class T, class Visit>
+RELGRAD_INLINE void for_each_gradient(const UpdateLoop<T>& loop, const Visit& visit) {
+  const T* const sum = loop.gradient_sum;
+  const T* const matrix = loop.matrix;
+  const T* const w = loop.w;
+  const T inverse_samples = loop.inverse_samples;
+  const T value_factor = loop.value_factor;
+  const std::size_t size = loop.size;
+  if (matrix == nullptr) {
+#pragma omp simd
+    for (std::size_t i = 0; i < size; ++i) {
+      visit(i, sum[i] * inverse_samples + value_factor * w[i]);
+    }
+  } else {
+#pragma omp simd
+    for (std::size_t i = 0; i < size; ++i) {
+      visit(i, sum[i] * inverse_samples + value_factor * w[i] + matrix[i]);
+    }
+  }
 }
 
 template <class T>
 RELGRAD_INLINE void sgd(const UpdateLoop<T>& loop) {
-#pragma omp simd
-  for (std::size_t i = 0; i < loop.size; ++i) {
-    loop.w[i] += loop.lr * gradient_at(loop, i) - loop.decay * loop.w[i];
-  }
+  T* const w = loop.w;
+  const T lr = loop.lr;
+  const T decay = loop.decay;
+  for_each_gradient(loop, [=](std::size_t i, T g) { w[i] += lr * g - decay * w[i]; });
 }
 
 template <class T>
 RELGRAD_INLINE void momentum_update(const UpdateLoop<T>& loop, T* velocity, T momentum) {
-#pragma omp simd
-  for (std::size_t i = 0; i < loop.size; ++i) {
-    velocity[i] = momentum * velocity[i] + gradient_at(loop, i);
-    loop.w[i] += loop.lr * velocity[i] - loop.decay * loop.w[i];
-  }
+  T* const w = loop.w;
+  const T lr = loop.lr;
+  const T decay = loop.decay;
+  for_each_gradient(loop, [=](std::size_t i, T g) {
+    velocity[i] = momentum * velocity[i] + g;
+    w[i] += lr * velocity[i] - decay * w[i];
+  });
 }
 
 template <class T>
@@ -38,16 +56,18 @@ struct AdamNumbers {
 };
 
 template <class T>
-RELGRAD_INLINE void adam(const UpdateLoop<T>& loop, T* m, T* v, const AdamNumbers<T>& n) {
+RELGRAD_INLINE void adam(const UpdateLoop<T>& loop, T* m, T* v, const AdamNumbers<T>& numbers) {
+  T* const w = loop.w;
+  const AdamNumbers<T> n = numbers;
   const T step = loop.lr * n.correction1;
-#pragma omp simd
-  for (std::size_t i = 0; i < loop.size; ++i) {
-    const T g = gradient_at(loop, i);
-    m[i] = n.beta1 * m[i] + (T{1} - n.beta1) * g;
-    v[i] = n.beta2 * v[i] + (T{1} - n.beta2) * g * g;
-    loop.w[i] +=
-        step * m[i] / (std::sqrt(v[i]) * n.correction2 + n.epsilon) - loop.decay * loop.w[i];
-  }
+  const T decay = loop.decay;
+  for_each_gradient(loop, [=](std::size_t i, T g) {
+    const T first = n.beta1 * m[i] + (T{1} - n.beta1) * g;
+    const T second = n.beta2 * v[i] + (T{1} - n.beta2) * g * g;
+    m[i] = first;
+    v[i] = second;
+    w[i] += step * first / (std::sqrt(second) * n.correction2 + n.epsilon) - decay * w[i];
+  });
 }
 
 }  // namespace
