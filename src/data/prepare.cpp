@@ -221,6 +221,16 @@ CreationRecord record_of(const PrepareOptions& options) {
   return record;
 }
 
+/// "data/mnist: uint8 [1, 28, 28], train 50000, val 10000 rows"
+std::string summary_of(const fs::path& output, const DatasetInfo& info) {
+  std::vector<std::string> splits;
+  for (const SplitInfo& split : info.splits) {
+    splits.push_back(fmt::format("{} {}", split.name, split.rows));
+  }
+  return fmt::format("{}: {} [{}], {} rows", output.string(), name_of(info.type),
+                     fmt::join(info.sample_shape, ", "), fmt::join(splits, ", "));
+}
+
 std::string name_of_dataset(const PrepareOptions& options) {
   if (!options.name.empty()) return options.name;
   const fs::path output = fs::absolute(options.output).lexically_normal();
@@ -266,6 +276,7 @@ void prepare(const PrepareOptions& options) {
   InterruptGuard::check();
   write_dataset_info(staging.path(), info, record_of(options));
   staging.commit();
+  log_info(summary_of(options.output, info));
 }
 
 }  // namespace relgrad
