@@ -1,0 +1,9 @@
+# Warnings and sanitizers of this project's own sources.
+add_library(relgrad_warnings INTERFACE)
+target_compile_options(relgrad_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+                                                  -Wno-sign-conversion
+                                                  $<$<BOOL:${RELGRAD_WERROR}>:-Werror>)
+if(RELGRAD_SANITIZE)
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+endif()
