@@ -39,6 +39,7 @@ Command evaluate_command();
 Command score_command();
 Command sample_command();
 Command inspect_command();
+Command bench_command();
 
 /// @throws UsageError "relgrad COMMAND: --NAME is missing ..." if `value` is empty.
 void require(const std::string& command, const std::string& name, const std::string& value,

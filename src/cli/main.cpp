@@ -49,7 +49,8 @@ std::vector<Command> all_commands(const std::string& command_line) {
           evaluate_command(),
           score_command(),
           sample_command(),
-          inspect_command()};
+          inspect_command(),
+          bench_command()};
 }
 
 Command& find_command(std::vector<Command>& commands, const std::string& name) {

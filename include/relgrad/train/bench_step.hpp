@@ -1,0 +1,32 @@
+#pragma once
+/// `relgrad bench step`: one whole training step, checked, then timed.
+#include <cstdint>
+#include <string>
+
+#include "relgrad/mpi/communicator.hpp"
+
+namespace relgrad {
+
+struct BenchStepOptions {
+  std::int64_t dim = 784;
+  std::int64_t layers = 2;
+  std::int64_t batch_size = 100;  // GLOBAL
+  std::string activation = "smooth-leaky-relu";
+  std::string optimizer = "adam";
+  std::int64_t steps = 30;  // timed
+  std::int64_t warmup = 5;
+  std::int64_t threads = 1;
+  std::string exchange = "auto";
+  std::string products = "auto";
+  std::uint64_t seed = 1;
+  std::string dump;  // .h5: weights before, batch, weights after ONE step; nothing is timed
+  std::string json;  // file, or - for standard output
+};
+
+/// Collective. Forward, backward, exchange and update of random data (no reading, no transform) in
+/// single precision. Checked first: one step in double precision with the plain gradient and the
+/// whole gradient held moves every weight as the fast path does, up to the factor M^T M that tells
+/// the two estimators apart. Returns the exit code. @throws Error on every rank together.
+int bench_step(const BenchStepOptions& options, const mpi::Communicator& comm);
+
+}  // namespace relgrad

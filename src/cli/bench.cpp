@@ -1,0 +1,64 @@
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "command.hpp"
+#include "relgrad/core/error.hpp"
+#include "relgrad/train/bench_step.hpp"
+
+namespace relgrad::cli {
+
+Command bench_command() {
+  const auto options = std::make_shared<BenchStepOptions>();
+  const auto what = std::make_shared<std::string>();
+  Command command;
+  command.name = "bench";
+  command.summary = "Checks one training step against its slow twin, then times it.";
+  command.usage = {"step [--dim D] [--layers K] [--batch-size B] [--steps N] [--json FILE|-]"};
+  command.examples = {
+      {"relgrad bench step", "D = 784, 2 layers, global batch 100"},
+      {"mpirun -n 2 relgrad bench step --dim 3072 --steps 10 --json -", "on two ranks, as JSON"}};
+  command.exit_codes = {0, 1, 2, 6};
+  command.set_positional = [what](const std::string& text) { *what = text; };
+  const Range<std::int64_t> positive{.least = 1, .most = 1 << 20};
+  command.options = joined(
+      {group("Step",
+             {number_option("dim", options->dim, positive, "", "dimension D of a sample"),
+              number_option("layers", options->layers, positive, "", "linear layers"),
+              number_option("batch-size", options->batch_size, positive, "samples",
+                            "GLOBAL batch, split over the ranks"),
+              choice_option("activation", options->activation,
+                            {"smooth-leaky-relu", "leaky-tanh", "spline", "none"},
+                            "after each linear layer but the last (spline: also the last)"),
+              choice_option("optimizer", options->optimizer, {"adam", "momentum", "sgd"},
+                            "that moves the parameters"),
+              choice_option("exchange", options->exchange, {"auto", "dense"},
+                            "how ranks' sums become one update"),
+              choice_option("products", options->products, {"auto", "openblas", "onednn"},
+                            "library of matrix products"),
+              number_option("threads", options->threads,
+                            Range<std::int64_t>{.least = 1, .most = 1024}, "threads", "per rank"),
+              number_option("seed", options->seed, Range<std::uint64_t>{}, "",
+                            "of weights and data")}),
+       group("Measuring",
+             {number_option("steps", options->steps, positive, "steps", "timed"),
+              number_option("warmup", options->warmup,
+                            Range<std::int64_t>{.least = 0, .most = 1 << 20}, "steps",
+                            "before timing"),
+              text_option("json", options->json, "FILE", "a file, or - for standard output",
+                          "figures as JSON"),
+              text_option("dump", options->dump, "FILE", "an .h5 file to make",
+                          "weights before and after one step, and its batch; nothing is timed")})});
+  command.check = [what] {
+    if (*what != "step") {
+      throw UsageError(
+          fmt::format("bench: '{}' is not something to measure; there is: step", *what));
+    }
+  };
+  command.run_on_ranks = [options](const mpi::Communicator& world) {
+    return bench_step(*options, world);
+  };
+  return command;
+}
+
+}  // namespace relgrad::cli

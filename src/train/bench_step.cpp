@@ -1,0 +1,241 @@
+#include "relgrad/train/bench_step.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "relgrad/core/error.hpp"
+#include "relgrad/gradient/buffer.hpp"
+#include "relgrad/hdf5/file.hpp"
+#include "relgrad/likelihood/log_likelihood.hpp"
+#include "relgrad/linalg/lu.hpp"
+#include "relgrad/mpi/agreement.hpp"
+#include "relgrad/train/run_directory.hpp"
+#include "relgrad/train/step.hpp"
+
+namespace relgrad {
+
+namespace {
+
+FlowSpec spec_of(const BenchStepOptions& options, Index dimension) {
+  LayerSpec activation{options.activation, {}};
+  if (options.activation == "spline") activation.settings = {{"bins", 12}, {"bound", 6.0}};
+  if (options.activation == "smooth-leaky-relu") activation.settings = {{"slope", 0.3}};
+  if (options.activation == "leaky-tanh") activation.settings = {{"scale", 1.0}, {"slope", 0.3}};
+  return make_flow_spec(dimension, options.layers, activation,
+                        options.activation == "spline" ? activation : LayerSpec{"none", {}},
+                        Latent::normal);
+}
+
+template <class T>
+PreparedBatch<T> random_batch(Index dimension, std::int64_t global, const Range& part,
+                              std::uint64_t seed) {
+  PreparedBatch<T> batch;
+  batch.x.resize(dimension, part.size());
+  batch.log_slope.assign(static_cast<std::size_t>(part.size()), 0.0);
+  batch.count = part.size();
+  batch.global_count = global;
+  for (Index n = 0; n < part.size(); ++n) {
+    RandomStream(seed, Purpose::test, 0, static_cast<std::uint64_t>(part.begin + n))
+        .normal(std::span(batch.x.col(n).data(), static_cast<std::size_t>(dimension)));
+  }
+  return batch;
+}
+
+/// Everything one step needs.
+template <class T>
+struct Bench {
+  Products products;
+  Flow<T> flow;
+  std::unique_ptr<Exchange<T>> exchange;
+  std::unique_ptr<Update<T>> update;
+  PreparedBatch<T> batch;
+  TrainStep<T> step;
+  std::int64_t done = 0;
+
+  Bench(const BenchStepOptions& options, Index dimension, const mpi::Communicator& comm)
+      : products(parse_product_backend(options.products)),
+        flow(spec_of(options, dimension), products),
+        exchange(make_exchange<T>(options.exchange, comm, products)),
+        update(make_update<T>(flow, *exchange, products, {parse_optimizer_kind(options.optimizer)},
+                              0.0)),
+        batch(random_batch<T>(dimension, options.batch_size,
+                              part_of(options.batch_size, comm.rank(), comm.world_size()),
+                              options.seed)),
+        step(flow, std::max<Index>(1, batch.count), GradientKind::relative, *exchange, *update,
+             comm) {
+    flow.initialize(Initialization::identity, 0.5, options.seed);
+  }
+
+  void run() {
+    const StepStatus status = step.look(&batch, false, false);
+    step.move({done++, status.samples, 1e-3, 1e-3});
+  }
+};
+
+/// Largest relative difference between the fast step (relative gradient, fused SGD update) and the
+/// slow twin: plain gradient by LU, times M^T M, M = [[W, b], [0, 1]]. Double precision, small D.
+double check(const BenchStepOptions& options, const mpi::Communicator& comm) {
+  constexpr Index dimension = 24;
+  BenchStepOptions small = options;
+  small.optimizer = "sgd";
+  Bench<double> fast(small, dimension, comm);
+  Bench<double> slow(small, dimension, comm);
+
+  Workspace<double> workspace(slow.flow, std::max<Index>(1, slow.batch.count));
+  workspace.set_batch(slow.batch.count);
+  workspace.input() = slow.batch.x;
+  std::ranges::fill(workspace.log_likelihood(), 0.0);
+  forward(slow.flow, workspace);
+  GradientBuffer<double> plain(slow.flow.parameters(), slow.products);
+  plain.clear();
+  backward(slow.flow, workspace, *make_linear_gradient<double>(GradientKind::plain), plain);
+  comm.allreduce_sum(plain.flat());
+  plain.add_per_sample_terms(static_cast<double>(options.batch_size));
+
+  const std::vector<double> before(fast.flow.parameters().flat().begin(),
+                                   fast.flow.parameters().flat().end());
+  fast.run();
+  double worst = 0;
+  for (std::size_t i = 0; i < slow.flow.layer_count(); ++i) {
+    const auto* layer = dynamic_cast<const LinearLayer<double>*>(&slow.flow.layer(i));
+    if (layer == nullptr) continue;
+    Matrix<double> m = Matrix<double>::Identity(dimension + 1, dimension + 1);
+    m.topLeftCorner(dimension, dimension) = layer->weight();
+    m.topRightCorner(dimension, 1) = layer->bias();
+    Matrix<double> g(dimension, dimension + 1);
+    g << plain.matrix(layer->weight_id()), plain.matrix(layer->bias_id());
+    const Matrix<double> expected =
+        (g * m.transpose() * m * (1e-3 / static_cast<double>(options.batch_size)))
+            .leftCols(dimension);
+    const ParameterInfo& info = fast.flow.parameters().info(layer->weight_id());
+    const Matrix<double> moved =
+        fast.flow.parameters().matrix(layer->weight_id()) -
+        ConstMatrixMap<double>(before.data() + info.offset, dimension, dimension);
+    worst = std::max(worst, (moved - expected).norm() / expected.norm());
+  }
+  return worst;
+}
+
+int dump(const BenchStepOptions& options, const mpi::Communicator& comm) {
+  if (comm.world_size() > 1) throw UsageError("--dump: start it on one rank");
+  Bench<float> bench(options, options.dim, comm);
+  ParameterStore<float>& store = bench.flow.parameters();
+  std::vector<hdf5::DatasetPlan> plans;
+  const auto shape = [](Index cols, Index rows) {
+    return std::vector<std::uint64_t>{static_cast<std::uint64_t>(cols),
+                                      static_cast<std::uint64_t>(rows)};
+  };
+  for (const char* when : {"/before/", "/after/"}) {
+    for (ParameterId id = 0; id < store.count(); ++id) {
+      plans.push_back({when + store.info(id).name,
+                       hdf5::Type::float32,
+                       shape(store.info(id).cols, store.info(id).rows),
+                       {}});
+    }
+  }
+  plans.push_back({"/x", hdf5::Type::float32, shape(bench.batch.count, options.dim), {}});
+  const auto places = hdf5::create(options.dump, plans);
+  const hdf5::RawFile file(options.dump, hdf5::RawFile::Mode::write);
+  std::size_t next = 0;
+  const auto write_parameters = [&] {
+    for (ParameterId id = 0; id < store.count(); ++id, ++next) {
+      file.write_at(places[next].offset, store.values(id).data(), places[next].bytes);
+    }
+  };
+  write_parameters();
+  bench.run();
+  write_parameters();
+  file.write_at(places[next].offset, bench.batch.x.data(), places[next].bytes);
+  return 0;
+}
+
+nlohmann::json time_steps(const BenchStepOptions& options, const mpi::Communicator& comm) {
+  Bench<float> bench(options, options.dim, comm);
+  for (std::int64_t i = 0; i < options.warmup; ++i) bench.run();
+  bench.step.take_seconds();
+  bench.step.take_bytes_sent();
+  std::vector<double> milliseconds;
+  for (std::int64_t i = 0; i < options.steps; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    bench.run();
+    milliseconds.push_back(
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+            .count());
+  }
+  const StepSeconds parts = bench.step.take_seconds();
+  const double n = static_cast<double>(options.steps);
+  std::ranges::sort(milliseconds);
+  const double d = static_cast<double>(options.dim);
+  // 8 B D^2 flops a layer, 6 the first (MATH section 2)
+  const double flops = (8.0 * static_cast<double>(options.layers) - 2.0) *
+                       static_cast<double>(options.batch_size) * d * d;
+  const double median = milliseconds[milliseconds.size() / 2];
+  return {{"median_ms", median},
+          {"min_ms", milliseconds.front()},
+          {"max_ms", milliseconds.back()},
+          {"steps", options.steps},
+          {"gflops_per_s", flops / median * 1e-6},
+          {"ms_by_part",
+           {{"forward", parts.forward / n * 1e3},
+            {"backward", parts.backward / n * 1e3},
+            {"exchange", parts.exchange / n * 1e3},
+            {"wait", parts.wait / n * 1e3},
+            {"optimizer", parts.optimizer / n * 1e3}}},
+          {"bytes_sent_per_step", bench.step.take_bytes_sent() / options.steps}};
+}
+
+}  // namespace
+
+int bench_step(const BenchStepOptions& options, const mpi::Communicator& comm) {
+  set_threads(static_cast<int>(options.threads));
+  if (!options.dump.empty()) return dump(options, comm);
+  constexpr double limit = 1e-10;
+  const double error = check(options, comm);
+  if (!(error <= limit)) {
+    throw Error(ExitCode::internal,
+                fmt::format("bench step: the fast step differs from the plain gradient times M^T M "
+                            "by {:.1e}, limit {:.0e}",
+                            error, limit));
+  }
+  nlohmann::json result = {{"check", {{"relative_error", error}, {"limit", limit}}},
+                           {"time", time_steps(options, comm)},
+                           {"setting",
+                            {{"dim", options.dim},
+                             {"layers", options.layers},
+                             {"batch_size", options.batch_size},
+                             {"activation", options.activation},
+                             {"optimizer", options.optimizer},
+                             {"threads", options.threads},
+                             {"ranks", comm.world_size()},
+                             {"exchange", options.exchange},
+                             {"products", name_of(parse_product_backend(options.products))},
+                             {"precision", "float32"}}}};
+  mpi::together(comm, [&] {
+    if (!comm.is_root()) return;
+    if (options.json == "-") {
+      fmt::print("{}\n", result.dump(2));
+      return;
+    }
+    const auto& time = result["time"];
+    const auto ms = [&](const char* key) { return time[key].get<double>(); };
+    fmt::print("check   fast step against plain gradient times M^T M: {:.1e}, limit {:.0e}\n",
+               error, limit);
+    fmt::print("time    median {:.2f} ms, min {:.2f}, max {:.2f} over {} steps after {} warm-ups\n",
+               ms("median_ms"), ms("min_ms"), ms("max_ms"), options.steps, options.warmup);
+    fmt::print("rate    {:.0f} GFLOP/s in matrix products\n", ms("gflops_per_s"));
+    for (const auto& [part, value] : time["ms_by_part"].items()) {
+      fmt::print("  {:10} {:8.2f} ms\n", part, value.get<double>());
+    }
+    fmt::print("setting D {}, {} layers, global batch {}, {}, {}, {} rank{} x {} thread{}\n",
+               options.dim, options.layers, options.batch_size, options.activation,
+               options.optimizer, comm.world_size(), comm.world_size() == 1 ? "" : "s",
+               options.threads, options.threads == 1 ? "" : "s");
+    if (!options.json.empty()) write_file_atomically(options.json, result.dump(2) + "\n");
+  });
+  return 0;
+}
+
+}  // namespace relgrad
