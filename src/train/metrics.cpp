@@ -22,19 +22,13 @@ Metrics::Metrics(RunDirectory* run, const mpi::Communicator& comm)
       world_size_(comm.world_size()),
       last_log_likelihood_(std::numeric_limits<double>::quiet_NaN()) {}
 
-void Metrics::add(double log_likelihood, double samples) {
-  log_likelihood_ += log_likelihood;
-  samples_ += samples;
-}
-
-void Metrics::write_step(const RunState& state, double lr, const StepSeconds& seconds,
+void Metrics::write_step(RunState& state, double lr, const StepSeconds& seconds,
                          std::int64_t bytes_sent) {
   const auto now = std::chrono::steady_clock::now();
   const double wall = std::chrono::duration<double>(now - std::exchange(since_, now)).count();
-  last_log_likelihood_ = log_likelihood_ / samples_;
-  last_samples_per_s_ = samples_ / wall;
-  log_likelihood_ = 0;
-  samples_ = 0;
+  const double samples = std::exchange(state.unlogged_samples, 0.0);
+  last_log_likelihood_ = std::exchange(state.unlogged_log_likelihood, 0.0) / samples;
+  last_samples_per_s_ = samples / wall;
   const double checkpoint = std::exchange(checkpoint_seconds_, 0.0);
   if (run_ == nullptr) return;
   const double parts = seconds.data + seconds.forward + seconds.backward + seconds.exchange +

@@ -38,7 +38,9 @@ nlohmann::json to_json(const RunState& state) {
             {"best_val_bits_per_dim", number(state.best_val_bits_per_dim)},
             {"best_step", state.best_step},
             {"evaluations_without_best", state.evaluations_without_best},
-            {"log_abs_det_nats", number(state.log_abs_det)}}}};
+            {"log_abs_det_nats", number(state.log_abs_det)},
+            {"unlogged_log_likelihood_nats", state.unlogged_log_likelihood},
+            {"unlogged_samples", state.unlogged_samples}}}};
 }
 
 RunState run_state_from(const nlohmann::json& json) {
@@ -57,6 +59,8 @@ RunState run_state_from(const nlohmann::json& json) {
     state.last_evaluated_step = metrics.at("last_evaluated_step").get<std::int64_t>();
     state.evaluations_without_best = metrics.at("evaluations_without_best").get<std::int64_t>();
     state.log_abs_det = number_or(metrics.at("log_abs_det_nats"), state.log_abs_det);
+    state.unlogged_log_likelihood = metrics.at("unlogged_log_likelihood_nats").get<double>();
+    state.unlogged_samples = metrics.at("unlogged_samples").get<double>();
     return state;
   } catch (const nlohmann::json::exception& error) {
     throw CheckpointError(fmt::format("manifest.json: {}", error.what()));

@@ -71,7 +71,7 @@ RunDirectory::RunDirectory(fs::path path, bool may_exist) : path_(std::move(path
         "--run: {} already holds a run; continue it with --resume auto, or name another directory",
         path_.string()));
   }
-  fs::create_directories(path_, error);
+  made_ = fs::create_directories(path_, error);
   if (error || access(path_.c_str(), W_OK) != 0) {
     throw DiskError(fmt::format("--run: cannot write to {}: {}; name a directory you may write to",
                                 path_.string(), error ? error.message() : std::strerror(errno)));
@@ -112,6 +112,7 @@ void RunDirectory::take_lock() const {
 RunDirectory::~RunDirectory() {
   std::error_code ignored;
   fs::remove(path_ / "LOCK", ignored);
+  if (made_) fs::remove(path_, ignored);  // only if nothing was written to it
 }
 
 void RunDirectory::write_config(const std::string& text) const {
@@ -135,6 +136,23 @@ void RunDirectory::cut_metrics(std::int64_t step) const {
     if (json.is_object() && json.value("step", std::int64_t{0}) <= step) kept += line + "\n";
   }
   write_file_atomically(path_ / "metrics.jsonl", kept);
+}
+
+void RunDirectory::set_aside_checkpoints_after(std::int64_t step) const {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(path_ / "ckpt", error)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with("step-")) continue;
+    const std::string digits = name.substr(5);
+    if (digits.empty() || digits.find_first_not_of("0123456789") != std::string::npos) continue;
+    if (std::stoll(digits) <= step) continue;
+    fs::path aside = path_ / "ckpt" / (".stale-" + name);
+    for (int i = 1; fs::exists(aside); ++i)
+      aside = path_ / "ckpt" / fmt::format(".stale-{}-{}", name, i);
+    fs::rename(entry.path(), aside);
+    log_warning(fmt::format("{} is of a later step than the one resumed from: set aside as {}",
+                            entry.path().string(), aside.filename().string()));
+  }
 }
 
 void RunDirectory::append_metrics(const nlohmann::json& line) {

@@ -85,6 +85,7 @@ class Trainer {
   }
 
   int run();
+  void write_status(const std::string& state, int exit_code) const;
 
  private:
   void restore(const ResumePoint& resume);
@@ -93,12 +94,15 @@ class Trainer {
     return static_cast<std::int64_t>(state_.position.epoch()) >= options_.epochs ||
            (options_.max_steps > 0 && state_.step >= options_.max_steps);
   }
+  bool out_of_patience() const {
+    return options_.patience > 0 && state_.evaluations_without_best >= options_.patience;
+  }
   /// One step. Returns the exit code if the run must end now.
   std::optional<int> step();
   void validate();
   void end_of_epoch();
   bool save(bool must);
-  void log_step(const StepStatus& status);
+  void log_step(double lr);
   int stop(const std::string& reason);
   int diverge(const StepStatus& status);
   int done();
@@ -106,7 +110,6 @@ class Trainer {
   StepNumbers numbers(const StepStatus& status) const;
   std::vector<checkpoint::ConstBlock> blocks();
   nlohmann::json state_json() const;
-  void write_status(const std::string& state, int exit_code) const;
   void show_progress(bool now);
 
   const TrainOptions& options_;
@@ -157,9 +160,6 @@ void Trainer<T>::restore(const ResumePoint& resume) {
   state_ = run_state_from(used->manifest.at("state"));
   last_saved_step_ = state_.step;
   log_abs_det_ = state_.log_abs_det;
-  mpi::together(comm_, [&] {
-    if (run_ != nullptr) run_->cut_metrics(state_.step);
-  });
   log_info(fmt::format("resumed from {} (step {}, epoch {:.2f})", used->directory.string(),
                        state_.step, state_.epochs_done()));
 }
@@ -183,20 +183,24 @@ void Trainer<T>::announce() const {
 
 template <class T>
 int Trainer<T>::run() {
+  mpi::together(comm_, [&] {
+    if (run_ == nullptr) return;
+    run_->write_config(config_text(options_));
+    run_->cut_metrics(last_saved_step_);  // from scratch: -1, all lines
+  });
   announce();
   write_status("running", 0);
   if (finished()) log_info("this run is already done; nothing is left to train");
-  if (state_.step == 0 && !finished()) validate();  // the start: marginals only
-  while (!finished()) {
+  if (state_.last_evaluated_step < 0 && !finished()) validate();  // the start: marginals only
+  while (!finished() && !out_of_patience()) {
     const std::uint32_t epoch = state_.position.epoch();
     if (const auto exit_code = step()) return *exit_code;
     if (state_.position.epoch() != epoch) end_of_epoch();
-    if (options_.patience > 0 && state_.evaluations_without_best >= options_.patience) {
-      progress_.end_line();
-      log_info(
-          fmt::format("no better validation in {} evaluations: stopped early", options_.patience));
-      break;
-    }
+  }
+  if (!finished()) {
+    progress_.end_line();
+    log_info(
+        fmt::format("no better validation in {} evaluations: stopped early", options_.patience));
   }
   return done();
 }
@@ -216,10 +220,13 @@ std::optional<int> Trainer<T>::step() {
   if (status.stop > 0) return stop(stop_reason());
   if (status.save > 0) save(false);
 
-  step_.move(numbers(status));
+  const StepNumbers step_numbers = numbers(status);
+  step_.move(step_numbers);
   ++state_.step;
   state_.position.samples_consumed += static_cast<std::uint64_t>(batch->global_count);
-  log_step(status);
+  state_.unlogged_log_likelihood += status.log_likelihood;
+  state_.unlogged_samples += status.samples;
+  log_step(step_numbers.lr);
   return std::nullopt;
 }
 
@@ -247,14 +254,13 @@ StepNumbers Trainer<T>::numbers(const StepStatus& status) const {
 }
 
 template <class T>
-void Trainer<T>::log_step(const StepStatus& status) {
-  metrics_.add(status.log_likelihood, status.samples);
+void Trainer<T>::log_step(double lr) {
   const std::int64_t steps_per_epoch =
       std::max<std::int64_t>(1, static_cast<std::int64_t>(train_.rows()) / options_.batch_size);
   const std::int64_t every =
       options_.log_every > 0 ? options_.log_every : std::max<std::int64_t>(1, steps_per_epoch / 50);
   if (state_.step % every == 0) {
-    metrics_.write_step(state_, numbers(status).lr, step_.take_seconds(), step_.take_bytes_sent());
+    metrics_.write_step(state_, lr, step_.take_seconds(), step_.take_bytes_sent());
     show_progress(false);
   }
 }
@@ -280,7 +286,7 @@ void Trainer<T>::validate() {
   request.split = "val";
   request.samples = options_.eval_samples;
   request.seed = options_.seed;
-  request.batch_size = std::max<std::int64_t>(source_.capacity(), 200);
+  request.batch_size = source_.capacity();
   const Evaluation evaluation = evaluate_split(model_, *val_, request, comm_);
   log_abs_det_ = evaluation.log_abs_det_nats;
   state_.log_abs_det = log_abs_det_;
@@ -360,13 +366,14 @@ int Trainer<T>::stop(const std::string& reason) {
 template <class T>
 int Trainer<T>::diverge(const StepStatus& status) {
   progress_.end_line();
-  write_status("diverged", static_cast<int>(ExitCode::diverged));
-  throw DivergedError(
+  DivergedError error(
       fmt::format("step {}: the log-likelihood of {:.0f} of {:.0f} samples is not finite; "
                   "checkpoints up to step "
                   "{} are kept: resume with a smaller --lr (now {}) or with --clip-norm",
                   state_.step, status.nonfinite, status.samples,
                   std::max<std::int64_t>(0, last_saved_step_), options_.lr));
+  error.set_agreed();  // the sums are the same on every rank
+  throw error;
 }
 
 template <class T>
@@ -407,7 +414,13 @@ template <class T>
 int train_in(const TrainOptions& options, const mpi::Communicator& comm, const DatasetInfo& dataset,
              RunDirectory* run, const ResumePoint& resume) {
   Trainer<T> trainer(options, comm, dataset, run, resume);
-  return trainer.run();
+  try {
+    return trainer.run();
+  } catch (const Error& error) {
+    trainer.write_status(error.code() == ExitCode::diverged ? "diverged" : "failed",
+                         static_cast<int>(error.code()));
+    throw;
+  }
 }
 
 }  // namespace
@@ -420,7 +433,6 @@ int train(const TrainOptions& options, const mpi::Communicator& comm) {
   mpi::together(comm, [&] {
     if (comm.is_root()) {
       run = std::make_unique<RunDirectory>(options.run, options.resume != "never");
-      run->write_config(config_text(options));
     }
   });
   const ResumePoint resume = find_resume_point(options, dataset, comm);

@@ -16,12 +16,10 @@ class Metrics {
   /// @param run  null on ranks that do not write
   Metrics(RunDirectory* run, const mpi::Communicator& comm);
 
-  /// One step's sums: log-likelihood in nats WITHOUT sum_k log|det W_k|, samples.
-  void add(double log_likelihood, double samples);
   void add_checkpoint_seconds(double seconds) { checkpoint_seconds_ += seconds; }
-  /// A line of kind "train" about the steps since the last one. Seconds are the root's.
-  void write_step(const RunState& state, double lr, const StepSeconds& seconds,
-                  std::int64_t bytes_sent);
+  /// A line of kind "train" about the steps since the last one: takes the unlogged sums of `state`.
+  /// Seconds are the root's.
+  void write_step(RunState& state, double lr, const StepSeconds& seconds, std::int64_t bytes_sent);
   /// A line of kind "val": the exact log-likelihood, log|det| included.
   void write_evaluation(const RunState& state, const Evaluation& evaluation);
 
@@ -32,8 +30,6 @@ class Metrics {
  private:
   RunDirectory* run_;
   int world_size_;
-  double log_likelihood_ = 0;
-  double samples_ = 0;
   double checkpoint_seconds_ = 0;
   double last_log_likelihood_;
   double last_samples_per_s_ = 0;

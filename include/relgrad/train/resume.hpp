@@ -23,6 +23,10 @@ struct RunState {
   std::int64_t evaluations_without_best = 0;
   double log_abs_det = std::numeric_limits<double>::quiet_NaN();  // of the last evaluation, nats
   double seconds = 0;                                             // of training, over all starts
+  // Sums over the steps since the last line of kind "train" in metrics.jsonl: a resumed run's next
+  // line is the one it would have been.
+  double unlogged_log_likelihood = 0;  // nats
+  double unlogged_samples = 0;
   double epochs_done() const {
     return static_cast<double>(position.samples_consumed) / static_cast<double>(position.rows);
   }

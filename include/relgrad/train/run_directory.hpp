@@ -17,7 +17,7 @@ class RunDirectory {
   /// @throws UsageError if it holds a run and may not, or another live job holds its LOCK;
   /// DiskError if it cannot be written.
   RunDirectory(std::filesystem::path path, bool may_exist);
-  /// Releases the lock.
+  /// Releases the lock; removes the directory if it was made here and nothing was written to it.
   ~RunDirectory();
   RunDirectory(const RunDirectory&) = delete;
   RunDirectory& operator=(const RunDirectory&) = delete;
@@ -29,6 +29,9 @@ class RunDirectory {
   void write_status(const nlohmann::json& status) const;
   /// Keeps the lines of metrics.jsonl whose step is at most `step`.
   void cut_metrics(std::int64_t step) const;
+  /// Renames checkpoints of later steps to ckpt/.stale-step-N: the run continues from `step`, so
+  /// they belong to a branch that is left. Nothing deletes them.
+  void set_aside_checkpoints_after(std::int64_t step) const;
   /// One line. A full disk costs the line, not the run: it is warned of once.
   void append_metrics(const nlohmann::json& line);
   /// RUN/STOP exists: somebody asks the run to stop.
@@ -38,6 +41,7 @@ class RunDirectory {
   void take_lock() const;
 
   std::filesystem::path path_;
+  bool made_ = false;
   bool metrics_warned_ = false;
 };
 
