@@ -1,0 +1,199 @@
+"""What the end-to-end tests share: running the program with a clock, small data sets, reading runs.
+
+RELGRAD is the program, MPIRUN the launcher (ctest sets both). Needs python3-h5py and python3-numpy.
+"""
+import atexit
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+try:
+    import h5py
+    import numpy
+except ImportError:
+    DEBIAN = "/usr/bin/python3"  # has the packages where another python3 comes first in PATH
+    if os.path.realpath(sys.executable) == os.path.realpath(DEBIAN) or not os.path.exists(DEBIAN):
+        raise
+    os.execv(DEBIAN, [DEBIAN, *sys.argv])
+
+PROGRAM = os.environ.get("RELGRAD", "relgrad")
+MPIRUN = os.environ.get("MPIRUN", "mpirun")
+SECONDS = 120  # a hang is a failure
+ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1",
+               "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_mpi_yield_when_idle": "1",
+               "OMPI_MCA_btl_vader_single_copy_mechanism": "none"}
+SMALL = ["--synthetic", "images", "--size", "8x8"]
+# A net that is quick and not trivial, without splines; 64 x 64 weights.
+QUICK = ["--activation", "smooth-leaky-relu", "--batch-size", 30, "--epochs", 1]
+
+
+class Result:
+    """What a command printed and how it ended."""
+
+    def __init__(self, words, code, out, err):
+        self.words, self.code, self.out, self.err = words, code, out, err
+
+    def __str__(self):
+        return f"{' '.join(self.words)}\nexit code {self.code}\n{self.out}{self.err}"
+
+    def errors(self):
+        """Lines of the program, not of the launcher, that tell an error."""
+        return [line for line in self.err.splitlines()
+                if line.startswith(("relgrad: error:", "relgrad: internal error:"))]
+
+
+def start(*words, ranks=0, **environment):
+    """Starts the program, alone or under mpirun, in a process group of its own."""
+    launcher = [MPIRUN, "--oversubscribe", "-n", str(ranks)] if ranks else []
+    return subprocess.Popen([*launcher, PROGRAM, *map(str, words)], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, start_new_session=True,
+                            env={**os.environ, **ENVIRONMENT, **environment})
+
+
+def finish(process, seconds=SECONDS):
+    """The end of a started program; it fails the test if that does not come."""
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
+        raise AssertionError(f"no end after {seconds} s: {process.args}\n{out}{err}") from None
+    return Result(list(map(str, process.args)), process.returncode, out, err)
+
+
+def run(*words, ranks=0, **environment):
+    return finish(start(*words, ranks=ranks, **environment))
+
+
+def must(*words, ranks=0, **environment):
+    """Runs the program, which must succeed."""
+    result = run(*words, ranks=ranks, **environment)
+    assert result.code == 0, str(result)
+    return result
+
+
+SPACE = pathlib.Path(tempfile.mkdtemp(prefix="relgrad-end-to-end-"))
+atexit.register(shutil.rmtree, SPACE, ignore_errors=True)
+PREPARED = {}
+
+
+def prepared(*words):
+    """A data set made with these options of prepare, once a process. Read only."""
+    if words not in PREPARED:
+        path = SPACE / f"data-{len(PREPARED)}"
+        must("prepare", "--output", path, *words)
+        PREPARED[words] = path
+    return PREPARED[words]
+
+
+def prepared_from(name, **splits):
+    """A data set of arrays: prepared_from("a", train=array, val=array)."""
+    words = []
+    for split, values in splits.items():
+        path = SPACE / f"{name}-{split}.npy"
+        numpy.save(path, values)
+        words += [f"--{split}", path]
+    must("prepare", "--output", SPACE / name, *words)
+    return SPACE / name
+
+
+class Test(unittest.TestCase):
+    """A test with a folder of its own."""
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(dir=SPACE))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def refuses(self, words, exit_code, *parts, ranks=0):
+        """One line of error that holds every part, and the exit code; returns the result."""
+        result = run(*words, ranks=ranks)
+        self.assertEqual(result.code, exit_code, str(result))
+        self.assertEqual(result.out, "", str(result))
+        self.assertEqual(len(result.errors()), 1, str(result))
+        if not ranks:
+            self.assertEqual(result.err.splitlines()[-1:], result.errors(), str(result))
+        for part in parts:
+            self.assertIn(str(part), result.errors()[0])
+        return result
+
+
+def metrics(directory, kind=None):
+    """Lines of metrics.jsonl, all or of one kind."""
+    lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if kind is None or line["kind"] == kind]
+
+
+VOLATILE = ("seconds", "seconds_by_part", "samples_per_s", "peak_memory_mib", "bytes_sent",
+            "world_size")
+
+
+def lasting_metrics(directory):
+    """Lines of metrics.jsonl without what two equal runs may differ in."""
+    return [{key: value for key, value in line.items() if key not in VOLATILE}
+            for line in metrics(directory)]
+
+
+def validation(directory):
+    """Bits per dimension, validation by validation."""
+    return [line["val_bits_per_dim"] for line in metrics(directory, "val")]
+
+
+def status(directory):
+    return json.loads((directory / "STATUS").read_text())
+
+
+def checkpoints(directory):
+    """Oldest first."""
+    return sorted(directory.glob("ckpt/step-*"))
+
+
+def manifest(checkpoint):
+    return json.loads((checkpoint / "manifest.json").read_text())
+
+
+def tensors(checkpoint):
+    """Every tensor of a checkpoint by name, as matrices: rows x cols, column blocks put together."""
+    found = {}
+    for tensor in manifest(checkpoint)["tensors"]:
+        blocks = []
+        for block in sorted(tensor["blocks"], key=lambda block: block["col_begin"]):
+            with h5py.File(checkpoint / block["file"], "r") as file:
+                blocks.append(file[tensor["name"]][...])
+        found[tensor["name"]] = numpy.concatenate(blocks, axis=0).T
+    return found
+
+
+def wait_for(condition, what, seconds=SECONDS):
+    """Looks every few milliseconds until `condition()` is true."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"no {what} after {seconds} s"
+        time.sleep(0.005)
+
+
+def reached(directory, step):
+    """Whether metrics.jsonl tells of this step."""
+    try:
+        return metrics(directory)[-1]["step"] >= step
+    except (OSError, ValueError, IndexError):  # not there yet, or a line half written
+        return False
+
+
+def rank_process(launcher, rank):
+    """Process id of a rank that `launcher` started; None until it is there."""
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            mine = b"OMPI_COMM_WORLD_RANK=%d\0" % rank in (entry / "environ").read_bytes()
+        except (OSError, IndexError, ValueError):
+            continue
+        if parent == launcher.pid and mine:
+            return int(entry.name)
+    return None
