@@ -32,7 +32,7 @@ Command bench_command() {
                             "after each linear layer but the last (spline: also the last)"),
               choice_option("optimizer", options->optimizer, {"adam", "momentum", "sgd"},
                             "that moves the parameters"),
-              choice_option("exchange", options->exchange, {"auto", "dense"},
+              choice_option("exchange", options->exchange, {"auto", "dense", "sharded", "factor"},
                             "how ranks' sums become one update"),
               choice_option("products", options->products, {"auto", "openblas", "onednn"},
                             "library of matrix products"),

@@ -18,62 +18,237 @@ ExchangeCost Exchange<T>::take_cost() {
 
 namespace {
 
-/// Allreduce of left right^T, tile by tile: 2 (P - 1) / P * rows * cols elements each way per rank.
+// A tile that stays in the L2 cache between the product that makes it and the optimizer.
+constexpr Index cache_tile_bytes = Index{512} << 10;
+// Between ranks a piece is long enough for bandwidth to outweigh latency, and short enough that no
+// dense gradient exists.
+constexpr Index message_bytes = Index{4} << 20;
+
+Index columns_in(Index bytes, Index rows, std::size_t element) {
+  return std::max<Index>(16, bytes / (rows * static_cast<Index>(element)) / 16 * 16);
+}
+
+/// What the schemes share: ranks, products, the clock around collectives.
 template <class T>
-class DenseExchange final : public Exchange<T> {
+class ExchangeBase : public Exchange<T> {
  public:
-  DenseExchange(const mpi::Communicator& comm, const Products& products)
+  ExchangeBase(const mpi::Communicator& comm, const Products& products)
       : comm_(&comm), products_(&products) {}
 
-  std::string_view name() const override { return "dense"; }
-
-  void outer_product(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
-                     const typename Exchange<T>::Apply& apply) override {
-    const Index width = tile_columns(left.rows());
-    tile_.resize(static_cast<std::size_t>(left.rows() * width));
-    for (Index begin = 0; begin < right.rows(); begin += width) {
-      const Index columns = std::min(width, right.rows() - begin);
-      // tile = left right[begin : begin + columns, :]^T
-      products_->gemm(Transpose::no, Transpose::yes, left.rows(), columns, left.cols(), T{1},
-                      left.data(), left.rows(), right.data() + begin, right.rows(), T{0},
-                      tile_.data(), left.rows());
-      if (left.cols() == 0) std::ranges::fill(tile_, T{0});
-      sum(std::span(tile_.data(), static_cast<std::size_t>(left.rows() * columns)));
-      apply(begin, ConstMatrixMap<T>(tile_.data(), left.rows(), columns));
-    }
+  void sum(std::span<T> values) override {
+    if (ranks() == 1 || values.empty()) return;
+    timed(values.size(), [&] { comm_->allreduce_sum(values); });
   }
 
-  void sum(std::span<T> values) override {
-    if (comm_->world_size() == 1 || values.empty()) return;
+ protected:
+  int ranks() const { return comm_->world_size(); }
+
+  template <class Work>
+  void timed(std::size_t elements, const Work& work) {
     const auto start = std::chrono::steady_clock::now();
-    comm_->allreduce_sum(values);
+    work();
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
     this->cost_.seconds += spent.count();
-    this->cost_.bytes_sent += static_cast<std::int64_t>(values.size_bytes());
+    this->cost_.bytes_sent += static_cast<std::int64_t>(elements * sizeof(T));
   }
 
- private:
-  // Alone, a tile stays in the L2 cache for the optimizer; between ranks it is long enough for
-  // bandwidth to outweigh latency, and short enough that no dense gradient exists.
-  Index tile_columns(Index rows) const {
-    constexpr Index cache_tile_bytes = Index{512} << 10;
-    constexpr Index message_bytes = Index{4} << 20;
-    const Index bytes = comm_->world_size() == 1 ? cache_tile_bytes : message_bytes;
-    return std::max<Index>(16, bytes / (rows * static_cast<Index>(sizeof(T))) / 16 * 16);
+  /// tile = left right[begin : begin + columns, :]^T, zero where there are no samples
+  void product(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right, Index begin,
+               Index columns, T* tile) const {
+    if (left.cols() == 0) {
+      std::fill_n(tile, left.rows() * columns, T{0});
+      return;
+    }
+    products_->gemm(Transpose::no, Transpose::yes, left.rows(), columns, left.cols(), T{1},
+                    left.data(), left.rows(), right.data() + begin, right.rows(), T{0}, tile,
+                    left.rows());
+  }
+
+  std::vector<std::int64_t> own_counts(Index rows, Index cols) const {
+    std::vector<std::int64_t> counts;
+    for (int r = 0; r < ranks(); ++r) counts.push_back(rows * part_of(cols, r, ranks()).size());
+    return counts;
+  }
+
+  void allgather_columns(MatrixMap<T> updated) {
+    const Range own = part_of(updated.cols(), comm_->rank(), ranks());
+    const std::span<T> all(updated.data(), static_cast<std::size_t>(updated.size()));
+    const auto mine = all.subspan(static_cast<std::size_t>(updated.rows() * own.begin),
+                                  static_cast<std::size_t>(updated.rows() * own.size()));
+    timed(mine.size(),
+          [&] { comm_->allgather(mine, all, own_counts(updated.rows(), updated.cols())); });
   }
 
   const mpi::Communicator* comm_;
   const Products* products_;
+};
+
+/// Every rank sums everything and updates everything.
+template <class T>
+class DenseExchange final : public ExchangeBase<T> {
+ public:
+  using ExchangeBase<T>::ExchangeBase;
+  std::string_view name() const override { return "dense"; }
+  Range own_columns(Index cols) const override { return {0, cols}; }
+
+  void outer_product(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
+                     const typename Exchange<T>::Apply& apply) override {
+    const Index width =
+        columns_in(this->ranks() == 1 ? cache_tile_bytes : message_bytes, left.rows(), sizeof(T));
+    tile_.resize(static_cast<std::size_t>(left.rows() * width));
+    for (Index begin = 0; begin < right.rows(); begin += width) {
+      const Index columns = std::min(width, right.rows() - begin);
+      this->product(left, right, begin, columns, tile_.data());
+      this->sum(std::span(tile_.data(), static_cast<std::size_t>(left.rows() * columns)));
+      apply(begin, ConstMatrixMap<T>(tile_.data(), left.rows(), columns));
+    }
+  }
+
+  void publish(MatrixMap<T> /*updated*/) override {}
+
+ private:
   std::vector<T> tile_;
+};
+
+/// Reduce-scatter: each rank gets the sum for its own columns.
+template <class T>
+class ShardedExchange final : public ExchangeBase<T> {
+ public:
+  using ExchangeBase<T>::ExchangeBase;
+  std::string_view name() const override { return "sharded"; }
+  Range own_columns(Index cols) const override {
+    return part_of(cols, this->comm_->rank(), this->ranks());
+  }
+
+  void outer_product(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
+                     const typename Exchange<T>::Apply& apply) override {
+    // Round k takes the k-th piece of every rank's columns, so that all ranks reduce and update in
+    // each round. The first rank has the most columns (part_of).
+    const Index rows = left.rows();
+    const Index cols = right.rows();
+    const Index width = columns_in(message_bytes / this->ranks(), rows, sizeof(T));
+    const Index most = part_of(cols, 0, this->ranks()).size();
+    pieces_.resize(static_cast<std::size_t>(rows * width * this->ranks()));
+    mine_.resize(static_cast<std::size_t>(rows * width));
+    for (Index offset = 0; offset < most; offset += width) {
+      std::vector<std::int64_t> counts;
+      Index filled = 0;
+      for (int r = 0; r < this->ranks(); ++r) {
+        const Range part = part_of(cols, r, this->ranks());
+        const Index columns = std::clamp<Index>(part.size() - offset, 0, width);
+        this->product(left, right, part.begin + offset, columns, pieces_.data() + filled);
+        counts.push_back(rows * columns);
+        filled += rows * columns;
+      }
+      const std::int64_t my_count = counts[static_cast<std::size_t>(this->comm_->rank())];
+      this->timed(static_cast<std::size_t>(filled - my_count), [&] {
+        this->comm_->reduce_scatter_sum(
+            std::span<const T>(pieces_.data(), static_cast<std::size_t>(filled)), counts,
+            std::span<T>(mine_.data(), static_cast<std::size_t>(my_count)));
+      });
+      if (my_count > 0) {
+        apply(own_columns(cols).begin + offset,
+              ConstMatrixMap<T>(mine_.data(), rows, my_count / rows));
+      }
+    }
+  }
+
+  void publish(MatrixMap<T> updated) override { this->allgather_columns(updated); }
+
+ private:
+  std::vector<T> pieces_;
+  std::vector<T> mine_;
+};
+
+/// The factors travel, not the product: its rank is at most the number of samples.
+template <class T>
+class FactorExchange final : public ExchangeBase<T> {
+ public:
+  using ExchangeBase<T>::ExchangeBase;
+  std::string_view name() const override { return "factor"; }
+  Range own_columns(Index cols) const override {
+    return part_of(cols, this->comm_->rank(), this->ranks());
+  }
+
+  void outer_product(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
+                     const typename Exchange<T>::Apply& apply) override {
+    const Index rows = left.rows();
+    const Range own = own_columns(right.rows());
+    const Index samples = gather(left, right, own);
+    const ConstMatrixMap<T> all_left(left_.data(), rows, samples);
+    const ConstMatrixMap<T> own_right(right_.data(), own.size(), samples);
+    const Index width = columns_in(cache_tile_bytes, rows, sizeof(T));
+    tile_.resize(static_cast<std::size_t>(rows * width));
+    for (Index begin = 0; begin < own.size(); begin += width) {
+      const Index columns = std::min<Index>(width, own.size() - begin);
+      this->product(all_left, own_right, begin, columns, tile_.data());
+      apply(own.begin + begin, ConstMatrixMap<T>(tile_.data(), rows, columns));
+    }
+  }
+
+  void publish(MatrixMap<T> updated) override { this->allgather_columns(updated); }
+
+ private:
+  /// left_ = every rank's left, side by side; right_ = the own rows of every rank's right,
+  /// likewise: both in the order of the global batch. Returns the number of samples.
+  Index gather(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right, const Range& own) {
+    std::vector<Index> samples;
+    Index total = 0;
+    for (const double count : this->comm_->allgather(static_cast<double>(left.cols()))) {
+      samples.push_back(static_cast<Index>(count));
+      total += samples.back();
+    }
+    std::vector<std::int64_t> left_counts;
+    std::vector<std::int64_t> send_counts;
+    std::vector<std::int64_t> receive_counts;
+    send_.resize(static_cast<std::size_t>(right.size()));
+    Index filled = 0;
+    for (int r = 0; r < this->ranks(); ++r) {
+      const Range part = part_of(right.rows(), r, this->ranks());
+      const Index here = samples[static_cast<std::size_t>(r)];
+      left_counts.push_back(left.rows() * here);
+      send_counts.push_back(part.size() * right.cols());
+      receive_counts.push_back(own.size() * here);
+      MatrixMap<T>(send_.data() + filled, part.size(), right.cols()) =
+          right.middleRows(part.begin, part.size());
+      filled += send_counts.back();
+    }
+    left_.resize(static_cast<std::size_t>(left.rows() * total));
+    right_.resize(static_cast<std::size_t>(own.size() * total));
+    this->timed(static_cast<std::size_t>(left.size() + right.size()), [&] {
+      this->comm_->allgather(std::span<const T>(left.data(), static_cast<std::size_t>(left.size())),
+                             std::span<T>(left_), left_counts);
+      this->comm_->alltoall(std::span<const T>(send_), send_counts, std::span<T>(right_),
+                            receive_counts);
+    });
+    return total;
+  }
+
+  std::vector<T> left_, right_, send_, tile_;
 };
 
 }  // namespace
 
+std::string choose_exchange(std::string_view name, const ExchangeSetting& setting) {
+  if (name == "dense" || name == "sharded" || name == "factor") return std::string(name);
+  if (name != "auto") {
+    throw UsageError(
+        fmt::format("--exchange: '{}' is not available; use auto, dense, sharded or factor", name));
+  }
+  if (setting.world_size == 1) return "dense";
+  const double ranks = setting.world_size;
+  const double factor_elements = static_cast<double>(setting.batch_size) * (1.0 + 1.0 / ranks);
+  return factor_elements < static_cast<double>(setting.dimension) ? "factor" : "sharded";
+}
+
 template <class T>
 std::unique_ptr<Exchange<T>> make_exchange(std::string_view name, const mpi::Communicator& comm,
                                            const Products& products) {
-  if (name == "auto" || name == "dense") return std::make_unique<DenseExchange<T>>(comm, products);
-  throw UsageError(fmt::format("--exchange: '{}' is not available; use dense or auto", name));
+  if (name == "dense") return std::make_unique<DenseExchange<T>>(comm, products);
+  if (name == "sharded") return std::make_unique<ShardedExchange<T>>(comm, products);
+  if (name == "factor") return std::make_unique<FactorExchange<T>>(comm, products);
+  throw UsageError(
+      fmt::format("--exchange: '{}' is not available; use dense, sharded or factor", name));
 }
 
 template class Exchange<float>;

@@ -17,23 +17,18 @@ constexpr std::size_t alignment = 64;
 }  // namespace
 
 template <class T>
-void ParameterStore<T>::Free::operator()(T* pointer) const {
-  std::free(pointer);
-}
-
-template <class T>
-typename ParameterStore<T>::Buffer ParameterStore<T>::make_buffer(std::size_t size) {
-  const std::size_t bytes =
-      std::max((size * sizeof(T) + alignment - 1) / alignment, std::size_t{1}) * alignment;
-  T* pointer = static_cast<T*>(std::aligned_alloc(alignment, bytes));
-  if (pointer == nullptr) throw std::bad_alloc();
-  std::fill_n(pointer, size, T{0});
-  return Buffer(pointer);
+ParameterStore<T>::Buffer::Buffer(std::size_t size)
+    : memory_(std::calloc(size * sizeof(T) + alignment, 1)) {
+  if (memory_ == nullptr) throw std::bad_alloc();
+  void* start = memory_.get();
+  std::size_t space = size * sizeof(T) + alignment;
+  aligned_ = static_cast<T*>(std::align(alignment, size * sizeof(T), start, space));
 }
 
 template <class T>
 ParameterId ParameterStore<T>::add(std::string name, ParameterGroup group, Index rows, Index cols) {
-  if (values_) throw ShapeError(fmt::format("{}: declared after the store was allocated", name));
+  if (values_.get() != nullptr)
+    throw ShapeError(fmt::format("{}: declared after the store was allocated", name));
   infos_.push_back({std::move(name), group, rows, cols, 0, cols, flat_size_});
   constexpr std::size_t line = alignment / sizeof(T);
   flat_size_ += (infos_.back().size() + line - 1) / line * line;
@@ -42,14 +37,14 @@ ParameterId ParameterStore<T>::add(std::string name, ParameterGroup group, Index
 
 template <class T>
 void ParameterStore<T>::allocate(int moments) {
-  values_ = make_buffer(flat_size_);
+  values_ = Buffer(flat_size_);
   allocate_moments(moments);
 }
 
 template <class T>
 void ParameterStore<T>::allocate_moments(int moments) {
   moments_.clear();
-  for (int i = 0; i < moments; ++i) moments_.push_back(make_buffer(flat_size_));
+  for (int i = 0; i < moments; ++i) moments_.emplace_back(flat_size_);
 }
 
 template <class T>

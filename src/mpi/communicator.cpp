@@ -3,7 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
+#include <cstdlib>
+#include <limits>
 
 #include "mpi/check.hpp"
 
@@ -113,6 +116,92 @@ std::vector<double> Communicator::allgather(double value) const {
   check(MPI_Allgather(&value, 1, MPI_DOUBLE, values.data(), 1, MPI_DOUBLE, handle_->comm),
         "MPI_Allgather");
   return values;
+}
+
+namespace {
+
+template <class T>
+MPI_Datatype type_of() {
+  return sizeof(T) == sizeof(float) ? MPI_FLOAT : MPI_DOUBLE;
+}
+
+/// MPI's counts and displacements are int: the collectives below refuse more than 2^31 elements.
+struct Counts {
+  std::vector<int> count;
+  std::vector<int> begin;
+  explicit Counts(std::span<const std::int64_t> counts) {
+    std::int64_t total = 0;
+    for (const std::int64_t value : counts) {
+      begin.push_back(static_cast<int>(total));
+      count.push_back(static_cast<int>(value));
+      total += value;
+    }
+    if (total > std::numeric_limits<int>::max()) {
+      throw Error(ExitCode::internal,
+                  fmt::format("a collective of {} elements is larger than MPI's 2^31", total));
+    }
+  }
+};
+
+template <class T>
+void allgather_pieces(MPI_Comm comm, int rank, std::span<const T> mine, std::span<T> all,
+                      std::span<const std::int64_t> counts) {
+  const Counts c(counts);
+  const bool in_place = mine.data() == all.data() + c.begin[static_cast<std::size_t>(rank)];
+  check(
+      MPI_Allgatherv(in_place ? MPI_IN_PLACE : mine.data(), static_cast<int>(mine.size()),
+                     type_of<T>(), all.data(), c.count.data(), c.begin.data(), type_of<T>(), comm),
+      "MPI_Allgatherv");
+}
+
+template <class T>
+void alltoall_pieces(MPI_Comm comm, std::span<const T> send,
+                     std::span<const std::int64_t> send_counts, std::span<T> received,
+                     std::span<const std::int64_t> receive_counts) {
+  const Counts out(send_counts);
+  const Counts in(receive_counts);
+  check(MPI_Alltoallv(send.data(), out.count.data(), out.begin.data(), type_of<T>(),
+                      received.data(), in.count.data(), in.begin.data(), type_of<T>(), comm),
+        "MPI_Alltoallv");
+}
+
+template <class T>
+void reduce_scatter_pieces(MPI_Comm comm, std::span<const T> values,
+                           std::span<const std::int64_t> counts, std::span<T> mine) {
+  const Counts c(counts);
+  check(MPI_Reduce_scatter(values.data(), mine.data(), c.count.data(), type_of<T>(), MPI_SUM, comm),
+        "MPI_Reduce_scatter");
+}
+
+}  // namespace
+
+void Communicator::allgather(std::span<const float> mine, std::span<float> all,
+                             std::span<const std::int64_t> counts) const {
+  allgather_pieces(handle_->comm, rank_, mine, all, counts);
+}
+void Communicator::allgather(std::span<const double> mine, std::span<double> all,
+                             std::span<const std::int64_t> counts) const {
+  allgather_pieces(handle_->comm, rank_, mine, all, counts);
+}
+void Communicator::alltoall(std::span<const float> send, std::span<const std::int64_t> send_counts,
+                            std::span<float> received,
+                            std::span<const std::int64_t> receive_counts) const {
+  alltoall_pieces(handle_->comm, send, send_counts, received, receive_counts);
+}
+void Communicator::alltoall(std::span<const double> send, std::span<const std::int64_t> send_counts,
+                            std::span<double> received,
+                            std::span<const std::int64_t> receive_counts) const {
+  alltoall_pieces(handle_->comm, send, send_counts, received, receive_counts);
+}
+void Communicator::reduce_scatter_sum(std::span<const float> values,
+                                      std::span<const std::int64_t> counts,
+                                      std::span<float> mine) const {
+  reduce_scatter_pieces(handle_->comm, values, counts, mine);
+}
+void Communicator::reduce_scatter_sum(std::span<const double> values,
+                                      std::span<const std::int64_t> counts,
+                                      std::span<double> mine) const {
+  reduce_scatter_pieces(handle_->comm, values, counts, mine);
 }
 
 void Communicator::abort(int exit_code) const {

@@ -58,7 +58,9 @@ struct Bench {
   Bench(const BenchStepOptions& options, Index dimension, const mpi::Communicator& comm)
       : products(parse_product_backend(options.products)),
         flow(spec_of(options, dimension), products),
-        exchange(make_exchange<T>(options.exchange, comm, products)),
+        exchange(make_exchange<T>(
+            choose_exchange(options.exchange, {dimension, options.batch_size, comm.world_size()}),
+            comm, products)),
         update(make_update<T>(flow, *exchange, products, {parse_optimizer_kind(options.optimizer)},
                               0.0)),
         batch(random_batch<T>(dimension, options.batch_size,
@@ -200,19 +202,21 @@ int bench_step(const BenchStepOptions& options, const mpi::Communicator& comm) {
                             "by {:.1e}, limit {:.0e}",
                             error, limit));
   }
-  nlohmann::json result = {{"check", {{"relative_error", error}, {"limit", limit}}},
-                           {"time", time_steps(options, comm)},
-                           {"setting",
-                            {{"dim", options.dim},
-                             {"layers", options.layers},
-                             {"batch_size", options.batch_size},
-                             {"activation", options.activation},
-                             {"optimizer", options.optimizer},
-                             {"threads", options.threads},
-                             {"ranks", comm.world_size()},
-                             {"exchange", options.exchange},
-                             {"products", name_of(parse_product_backend(options.products))},
-                             {"precision", "float32"}}}};
+  nlohmann::json result = {
+      {"check", {{"relative_error", error}, {"limit", limit}}},
+      {"time", time_steps(options, comm)},
+      {"setting",
+       {{"dim", options.dim},
+        {"layers", options.layers},
+        {"batch_size", options.batch_size},
+        {"activation", options.activation},
+        {"optimizer", options.optimizer},
+        {"threads", options.threads},
+        {"ranks", comm.world_size()},
+        {"exchange",
+         choose_exchange(options.exchange, {options.dim, options.batch_size, comm.world_size()})},
+        {"products", name_of(parse_product_backend(options.products))},
+        {"precision", "float32"}}}};
   mpi::together(comm, [&] {
     if (!comm.is_root()) return;
     if (options.json == "-") {

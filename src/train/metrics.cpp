@@ -56,7 +56,10 @@ void Metrics::write_step(RunState& state, double lr, const StepSeconds& seconds,
 }
 
 void Metrics::write_evaluation(const RunState& state, const Evaluation& evaluation) {
-  since_ = std::chrono::steady_clock::now();  // the next step line is about steps alone
+  // The next step line is about steps alone, those before this evaluation included.
+  using Clock = std::chrono::steady_clock;
+  since_ += std::chrono::duration_cast<Clock::duration>(
+      std::chrono::duration<double>(evaluation.seconds));
   if (run_ == nullptr) return;
   nlohmann::json line = to_json(evaluation, state.step);
   line["kind"] = evaluation.split;

@@ -172,7 +172,7 @@ Model<T> restore_model(const checkpoint::Found& found, const Products& products,
                            layer.at("settings").get<std::map<std::string, double>>()});
   }
   model.flow = std::make_unique<Flow<T>>(spec, products);
-  checkpoint::load(comm, found, parameter_blocks(model.flow->parameters(), false));
+  checkpoint::load(comm, found, parameter_blocks(model.flow->parameters()));
   model.flow->prepare();
 
   const auto& transform = state.at("transform");
@@ -198,18 +198,29 @@ Model<T> restore_model(const checkpoint::Found& found, const Products& products,
 }
 
 template <class T>
-std::vector<checkpoint::MutableBlock> parameter_blocks(ParameterStore<T>& store, bool moments) {
+std::vector<checkpoint::MutableBlock> parameter_blocks(ParameterStore<T>& store) {
   std::vector<checkpoint::MutableBlock> blocks;
-  const auto add = [&](const std::string& prefix, const ParameterInfo& info, T* data) {
-    blocks.push_back({prefix + info.name, tensor_type<T>, info.rows, info.cols, info.col_begin,
-                      info.col_end, data});
-  };
   for (ParameterId id = 0; id < store.count(); ++id) {
-    add("", store.info(id), store.values(id).data());
+    const ParameterInfo& info = store.info(id);
+    blocks.push_back({info.name, tensor_type<T>, info.rows, info.cols, info.col_begin, info.col_end,
+                      store.values(id).data()});
   }
-  for (int m = 0; moments && m < store.moment_count(); ++m) {
+  return blocks;
+}
+
+template <class T>
+std::vector<checkpoint::MutableBlock> moment_blocks(ParameterStore<T>& store,
+                                                    const Exchange<T>& exchange) {
+  std::vector<checkpoint::MutableBlock> blocks;
+  for (int m = 0; m < store.moment_count(); ++m) {
     for (ParameterId id = 0; id < store.count(); ++id) {
-      add(fmt::format("optimizer/moment{}/", m + 1), store.info(id), store.moment(m, id).data());
+      const ParameterInfo& info = store.info(id);
+      const Range own = info.group == ParameterGroup::weight ? exchange.own_columns(info.cols)
+                                                             : Range{0, info.cols};
+      if (own.size() == 0) continue;
+      blocks.push_back({fmt::format("optimizer/moment{}/{}", m + 1, info.name), tensor_type<T>,
+                        info.rows, info.cols, own.begin, own.end,
+                        store.moment(m, id).data() + info.rows * own.begin});
     }
   }
   return blocks;
@@ -241,7 +252,11 @@ template Model<float> restore_model(const checkpoint::Found&, const Products&,
                                     const mpi::Communicator&);
 template Model<double> restore_model(const checkpoint::Found&, const Products&,
                                      const mpi::Communicator&);
-template std::vector<checkpoint::MutableBlock> parameter_blocks(ParameterStore<float>&, bool);
-template std::vector<checkpoint::MutableBlock> parameter_blocks(ParameterStore<double>&, bool);
+template std::vector<checkpoint::MutableBlock> parameter_blocks(ParameterStore<float>&);
+template std::vector<checkpoint::MutableBlock> parameter_blocks(ParameterStore<double>&);
+template std::vector<checkpoint::MutableBlock> moment_blocks(ParameterStore<float>&,
+                                                             const Exchange<float>&);
+template std::vector<checkpoint::MutableBlock> moment_blocks(ParameterStore<double>&,
+                                                             const Exchange<double>&);
 
 }  // namespace relgrad

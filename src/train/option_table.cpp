@@ -164,9 +164,10 @@ Rows budget_rows() {
 Rows parallel_rows() {
   using O = TrainOptions;
   return {
-      choice("exchange", &O::exchange, {"auto", "dense"},
-             "how ranks sum their gradients; dense: allreduce of D^2 numbers a layer", resumable,
-             {"sharded", "factor", "row"}),
+      choice("exchange", &O::exchange, {"auto", "dense", "sharded", "factor"},
+             "how ranks sum their gradients; auto: factor while the batch is small against D, else "
+             "sharded; dense alone",
+             resumable, {"row"}),
       number("threads", &O::threads, Range<Integer>{.least = 1, .most = 1024}, "threads",
              "per rank", free),
       choice("products", &O::products, {"auto", "openblas", "onednn"},

@@ -64,7 +64,10 @@ class Trainer {
         products_(parse_product_backend(options.products)),
         train_(open_split(options.data, dataset, "train", comm)),
         model_(build_model<T>(options, dataset, train_, products_, comm)),
-        exchange_(make_exchange<T>(options.exchange, comm, products_)),
+        exchange_(make_exchange<T>(
+            choose_exchange(options.exchange,
+                            {dataset.dimension, options.batch_size, comm.world_size()}),
+            comm, products_)),
         update_(make_update<T>(*model_.flow, *exchange_, products_, optimizer_options(options),
                                options.clip_norm)),
         source_(train_, *model_.transform, options.seed, options.batch_size, comm.rank(),
@@ -108,7 +111,7 @@ class Trainer {
   int done();
   std::string stop_reason() const;
   StepNumbers numbers(const StepStatus& status) const;
-  std::vector<checkpoint::ConstBlock> blocks();
+  std::vector<checkpoint::MutableBlock> blocks();
   nlohmann::json state_json() const;
   void show_progress(bool now);
 
@@ -138,7 +141,7 @@ class Trainer {
 
 template <class T>
 void Trainer<T>::restore(const ResumePoint& resume) {
-  const auto blocks = parameter_blocks(model_.flow->parameters(), true);
+  const auto blocks = this->blocks();
   const checkpoint::Found* used = nullptr;
   for (const checkpoint::Found& candidate : resume.candidates) {
     try {
@@ -315,8 +318,12 @@ void Trainer<T>::end_of_epoch() {
 }
 
 template <class T>
-std::vector<checkpoint::ConstBlock> Trainer<T>::blocks() {
-  return as_const_blocks(parameter_blocks(model_.flow->parameters(), true));
+std::vector<checkpoint::MutableBlock> Trainer<T>::blocks() {
+  auto blocks = parameter_blocks(model_.flow->parameters());
+  for (const auto& block : moment_blocks(model_.flow->parameters(), *exchange_)) {
+    blocks.push_back(block);
+  }
+  return blocks;
 }
 
 template <class T>
@@ -334,7 +341,7 @@ template <class T>
 bool Trainer<T>::save(bool must) {
   if (last_saved_step_ == state_.step) return true;
   const std::vector<TransformTable> tables = model_.transform->tables();
-  auto all = blocks();
+  auto all = as_const_blocks(blocks());
   for (const auto& block : table_blocks(tables)) all.push_back(block);
   const checkpoint::Retention retention{static_cast<int>(options_.keep_last), 1,
                                         static_cast<int>(options_.keep_every)};

@@ -72,6 +72,7 @@ class FusedUpdate final : public Update<T> {
                     std::span(tile.data(), static_cast<std::size_t>(tile.size())), term),
             lr_of(store_->info(id), numbers_));
     });
+    exchange_->publish(store_->matrix(id));
   }
 
   void finish() override {

@@ -126,8 +126,8 @@ TEST(OptionTable, SuggestsTheNearestChoiceAndListsAllOfThem) {
 }
 
 TEST(OptionTable, SaysThatAPlannedChoiceIsNotAvailableYet) {
-  EXPECT_EQ(answer("exchange", "sharded"),
-            "--exchange: sharded is not available in this version; available: auto, dense");
+  EXPECT_EQ(answer("exchange", "row"),
+            "--exchange: row is not available in this version; available: auto, dense, sharded, factor");
 }
 
 TEST(OptionTable, ReadsBooleansInTheUsualSpellings) {

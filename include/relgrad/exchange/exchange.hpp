@@ -1,11 +1,15 @@
 #pragma once
-/// How rank-local sums become one global update (ARCHITECTURE: dense, sharded, factor, row). Every
+/// How rank-local sums become one global update (ARCHITECTURE: dense, sharded, factor). Every
 /// method is collective: all ranks call it in the same order.
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
+#include <string>
 #include <string_view>
 
 #include "relgrad/core/types.hpp"
+#include "relgrad/data/epoch_order.hpp"
 #include "relgrad/linalg/products.hpp"
 #include "relgrad/mpi/communicator.hpp"
 
@@ -14,9 +18,15 @@ namespace relgrad {
 /// Bytes and seconds this rank spent, since they were last taken.
 struct ExchangeCost {
   double seconds = 0;
-  std::int64_t bytes_sent = 0;  // payload of collectives, counted once
+  std::int64_t bytes_sent = 0;  // payload this rank hands to collectives
 };
 
+/// One D x D matrix, N samples in all, P ranks; elements each rank sends and receives a step:
+///   dense    allreduce of left right^T                                        2 D^2 (P - 1)/P
+///   sharded  reduce-scatter, each rank updates its columns, allgather of W    2 D^2 (P - 1)/P
+///   factor   left to all, right by blocks, own columns updated, allgather of W
+///                                                  N D (1 + 1/P) (P - 1)/P + D^2 (P - 1)/P
+/// Sharded and factor do 1/P of the optimizer's work and keep 1/P of its moments up to date.
 template <class T>
 class Exchange {
  public:
@@ -25,11 +35,15 @@ class Exchange {
   using Apply = std::function<void(Index col_begin, const ConstMatrixMap<T>& tile)>;
   virtual ~Exchange() = default;
   virtual std::string_view name() const = 0;
+  /// Columns of a matrix with `cols` columns that this rank updates, and whose moments it holds.
+  virtual Range own_columns(Index cols) const = 0;
   /// Sum over ranks of left right^T (left rows x b, right cols x b; b may differ, even be zero),
-  /// handed to `apply` tile by tile for the columns this rank updates; each tile is in cache when
-  /// it comes.
+  /// handed to `apply` tile by tile for this rank's own columns; each tile is in cache when it
+  /// comes.
   virtual void outer_product(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
                              const Apply& apply) = 0;
+  /// After outer_product: every rank's own columns of the updated matrix go to all ranks.
+  virtual void publish(MatrixMap<T> updated) = 0;
   /// In-place sum over ranks of small parameters' gradients: one message.
   virtual void sum(std::span<T> values) = 0;
   ExchangeCost take_cost();
@@ -38,7 +52,18 @@ class Exchange {
   ExchangeCost cost_;
 };
 
-/// "auto" or "dense". @throws UsageError naming the schemes there are.
+/// What a scheme is chosen by.
+struct ExchangeSetting {
+  Index dimension = 0;
+  std::int64_t batch_size = 0;  // global
+  int world_size = 1;
+};
+
+/// "dense", "sharded" or "factor", or for "auto" the one that moves least: dense alone,
+/// factor while N (1 + 1/P) < D, else sharded. @throws UsageError naming the schemes there are.
+std::string choose_exchange(std::string_view name, const ExchangeSetting& setting);
+
+/// @param name  as choose_exchange gives it
 template <class T>
 std::unique_ptr<Exchange<T>> make_exchange(std::string_view name, const mpi::Communicator& comm,
                                            const Products& products);

@@ -1,5 +1,6 @@
 #pragma once
-/// Exact log-likelihood of a flow, in nats, and the accounting of its units (MATH sections 1 and 5).
+/// Exact log-likelihood of a flow, in nats, and the accounting of its units (MATH sections 1 and
+/// 5).
 #include "relgrad/model/workspace.hpp"
 
 namespace relgrad {
@@ -13,7 +14,8 @@ template <class T>
 void forward(const Flow<T>& flow, Workspace<T>& workspace);
 
 /// sum_k log|det W_k| in nats; 2/3 D^3 flops per linear layer. The layers that have
-/// such a part are numbered; this call does number first, first + stride, ... so that ranks share the work.
+/// such a part are numbered; this call does number first, first + stride, ... so that ranks share
+/// the work.
 template <class T>
 double sample_independent_log_abs_det(const Flow<T>& flow, std::size_t first = 0,
                                       std::size_t stride = 1);

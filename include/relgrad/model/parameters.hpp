@@ -2,6 +2,7 @@
 /// The one store of parameters: name, global shape, the block held here, values, moments.
 /// Reduction, optimizer, checkpoint and export are loops over it.
 #include <cstddef>
+#include <cstdlib>
 #include <memory>
 #include <span>
 #include <string>
@@ -54,11 +55,21 @@ class ParameterStore {
   std::span<const T> flat() const { return {values_.get(), flat_size_}; }
 
  private:
-  struct Free {
-    void operator()(T* pointer) const;
+  /// Zeroed memory on a cache line. Pages that are never touched (moments of columns that another
+  /// rank updates) take no memory.
+  class Buffer {
+   public:
+    Buffer() = default;
+    explicit Buffer(std::size_t size);
+    T* get() const { return aligned_; }
+
+   private:
+    struct Free {
+      void operator()(void* pointer) const { std::free(pointer); }
+    };
+    std::unique_ptr<void, Free> memory_;
+    T* aligned_ = nullptr;
   };
-  using Buffer = std::unique_ptr<T[], Free>;
-  static Buffer make_buffer(std::size_t size);
 
   std::vector<ParameterInfo> infos_;
   std::size_t flat_size_ = 0;

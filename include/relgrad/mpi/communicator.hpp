@@ -32,6 +32,24 @@ class Communicator {
   /// Every rank's text, in rank order, on every rank.
   std::vector<std::string> allgather_strings(const std::string& text) const;
   std::vector<double> allgather(double value) const;
+  /// Contiguous pieces of all ranks, in rank order, into `all`. counts[r] elements come from rank
+  /// r; `mine` may be the place in `all` where this rank's piece belongs.
+  void allgather(std::span<const float> mine, std::span<float> all,
+                 std::span<const std::int64_t> counts) const;
+  void allgather(std::span<const double> mine, std::span<double> all,
+                 std::span<const std::int64_t> counts) const;
+  /// send holds world_size pieces in rank order, send_counts[r] elements for rank r; received
+  /// likewise.
+  void alltoall(std::span<const float> send, std::span<const std::int64_t> send_counts,
+                std::span<float> received, std::span<const std::int64_t> receive_counts) const;
+  void alltoall(std::span<const double> send, std::span<const std::int64_t> send_counts,
+                std::span<double> received, std::span<const std::int64_t> receive_counts) const;
+  /// Sum over ranks of `values` (world_size pieces, counts[r] elements for rank r); rank r gets
+  /// piece r in `mine`.
+  void reduce_scatter_sum(std::span<const float> values, std::span<const std::int64_t> counts,
+                          std::span<float> mine) const;
+  void reduce_scatter_sum(std::span<const double> values, std::span<const std::int64_t> counts,
+                          std::span<double> mine) const;
 
   /// Ends every rank at once with `exit_code`.
   [[noreturn]] void abort(int exit_code) const;

@@ -5,6 +5,7 @@
 
 #include "relgrad/checkpoint/checkpoint.hpp"
 #include "relgrad/data/dataset.hpp"
+#include "relgrad/exchange/exchange.hpp"
 #include "relgrad/model/flow.hpp"
 #include "relgrad/train/options.hpp"
 #include "relgrad/transform/transform.hpp"
@@ -40,9 +41,14 @@ DatasetInfo data_of(const checkpoint::Found& found);
 /// "float32" or "float64".
 std::string precision_of(const checkpoint::Found& found);
 
-/// The blocks of a model's parameters (and, with `moments`, the optimizer's) for save and load.
+/// The blocks of a model's parameters, for save and load.
 template <class T>
-std::vector<checkpoint::MutableBlock> parameter_blocks(ParameterStore<T>& store, bool moments);
+std::vector<checkpoint::MutableBlock> parameter_blocks(ParameterStore<T>& store);
+/// The blocks of the optimizer's moments that this rank holds: of weight matrices its own columns
+/// (Exchange::own_columns), of other parameters all.
+template <class T>
+std::vector<checkpoint::MutableBlock> moment_blocks(ParameterStore<T>& store,
+                                                    const Exchange<T>& exchange);
 std::vector<checkpoint::ConstBlock> as_const_blocks(
     const std::vector<checkpoint::MutableBlock>& blocks);
 std::vector<checkpoint::ConstBlock> table_blocks(const std::vector<TransformTable>& tables);

@@ -21,7 +21,7 @@ struct TrainOptions {
   std::int64_t spline_bins = 12;
   double spline_bound = 6.0;
   bool marginal = true;  // marginal transform before the first layer
-  double marginal_pseudo_count = 1.0;
+  double marginal_pseudo_count = 0.1;
   std::string transform = "auto";  // without --marginal: auto (8-bit logit, real standardize) |
                                    // logit | standardize | none
   double logit_a = 1e-6;
@@ -53,7 +53,7 @@ struct TrainOptions {
   std::uint64_t seed = 1;
 
   // parallel
-  std::string exchange = "auto";  // auto | dense
+  std::string exchange = "auto";  // auto | dense | sharded | factor
   std::int64_t threads = 1;       // per rank
   std::string products = "auto";  // auto | openblas | onednn
 

@@ -1,6 +1,7 @@
 #pragma once
 /// Fixed maps between data and net input whose log-slope counts in the likelihood (MATH section 5):
-///   8-bit data: dequantize, then logit | marginal | standardize; real data: standardize | marginal | none.
+///   8-bit data: dequantize, then logit | marginal | standardize; real data: standardize | marginal
+///   | none.
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -18,8 +19,8 @@ enum class TransformKind { none, logit, standardize, marginal };
 TransformKind parse_transform_kind(std::string_view name);  // @throws UsageError
 std::string_view name_of(TransformKind kind);
 
-/// A table the transform was fitted to: named, double precision, rows x cols column-major; written to
-/// and read from checkpoints ("transform/cdf_lower", ...).
+/// A table the transform was fitted to: named, double precision, rows x cols column-major; written
+/// to and read from checkpoints ("transform/cdf_lower", ...).
 struct TransformTable {
   std::string name;
   Index rows;
@@ -61,11 +62,11 @@ class Transform {
 struct TransformOptions {
   TransformKind kind = TransformKind::logit;
   double logit_a = 1e-6;               // (0, 0.5)
-  double marginal_pseudo_count = 1.0;  // added to each of the 256 levels, per dimension (> 0)
+  double marginal_pseudo_count = 0.1;  // added to each of the 256 levels, per dimension (> 0)
 };
 
-/// Log-slope of v -> logit(a + (1 - 2a) (v + noise) / 256), summed over dimensions, per sample; what
-/// turns pixel nats into logit-space nats.
+/// Log-slope of v -> logit(a + (1 - 2a) (v + noise) / 256), summed over dimensions, per sample;
+/// what turns pixel nats into logit-space nats.
 void add_logit_log_slope(const RawBatch& batch, const NoiseKey& noise, double logit_a,
                          std::span<double> log_slope);
 
