@@ -43,6 +43,8 @@ Place create_dataset(hid_t file, const DatasetPlan& plan) {
   check<DiskError>(H5Pset_create_intermediate_group(links.get(), 1), plan.name);
   const PropertyList creation(check<DiskError>(H5Pcreate(H5P_DATASET_CREATE), plan.name));
   check<DiskError>(H5Pset_layout(creation.get(), H5D_CONTIGUOUS), plan.name);
+  // The same content makes the same file, whenever it is made.
+  check<DiskError>(H5Pset_obj_track_times(creation.get(), 0), plan.name);
   check<DiskError>(H5Pset_alloc_time(creation.get(), H5D_ALLOC_TIME_EARLY), plan.name);
   check<DiskError>(H5Pset_fill_time(creation.get(), H5D_FILL_TIME_NEVER), plan.name);
   const Dataset dataset(
