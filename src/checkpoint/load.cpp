@@ -193,7 +193,7 @@ void compare_with_hdf5(const Found& checkpoint, const std::string& file,
     for (const json& entry : checkpoint.manifest.at("tensors")) {
       for (const json& block : entry.at("blocks")) {
         if (block.at("file") != file) continue;
-        const auto dataset = datasets.find("/" + entry.at("name").get<std::string>());
+        const auto dataset = datasets.find(fmt::format("/{}", entry.at("name").get<std::string>()));
         if (dataset == datasets.end() || dataset->second.place.offset != block.at("offset") ||
             hdf5::name_of(dataset->second.type) != entry.at("type").get<std::string>())
           problems.push_back(fmt::format("{}: {} is not where the manifest says", path.string(),
