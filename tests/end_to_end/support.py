@@ -68,13 +68,13 @@ def finish(process, seconds=SECONDS):
     return Result(list(map(str, process.args)), process.returncode, out, err)
 
 
-def run(*words, ranks=0, **environment):
-    return finish(start(*words, ranks=ranks, **environment))
+def run(*words, ranks=0, seconds=SECONDS, **environment):
+    return finish(start(*words, ranks=ranks, **environment), seconds)
 
 
-def must(*words, ranks=0, **environment):
+def must(*words, ranks=0, seconds=SECONDS, **environment):
     """Runs the program, which must succeed."""
-    result = run(*words, ranks=ranks, **environment)
+    result = run(*words, ranks=ranks, seconds=seconds, **environment)
     assert result.code == 0, str(result)
     return result
 
@@ -102,6 +102,12 @@ def prepared_from(name, **splits):
         words += [f"--{split}", path]
     must("prepare", "--output", SPACE / name, *words)
     return SPACE / name
+
+
+def split(data, name):
+    """The samples of a split, rows x D, as h5py reads them."""
+    return numpy.concatenate([h5py.File(path, "r")["samples"][...]
+                              for path in sorted(data.glob(f"{name}-*-of-*.h5"))])
 
 
 class Test(unittest.TestCase):
