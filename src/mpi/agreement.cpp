@@ -25,14 +25,8 @@ namespace {
 
 /// Callers catch by kind (a CheckpointError makes a resume try the next older one).
 [[noreturn]] void throw_agreed(ExitCode code, const std::string& message) {
-  if (code == ExitCode::checkpoint) {
-    CheckpointError error(message);
-    error.set_agreed();
-    throw error;
-  }
-  Error error(code, message);
-  error.set_agreed();
-  throw error;
+  if (code == ExitCode::checkpoint) throw_on_all_ranks(CheckpointError(message));
+  throw_on_all_ranks(Error(code, message));
 }
 
 }  // namespace

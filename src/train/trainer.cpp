@@ -16,6 +16,7 @@
 #include "relgrad/train/option_table.hpp"
 #include "relgrad/train/progress.hpp"
 #include "relgrad/train/resume.hpp"
+#include "relgrad/train/run_checkpoints.hpp"
 #include "relgrad/train/run_directory.hpp"
 #include "relgrad/train/step.hpp"
 #include "relgrad/train/stop.hpp"
@@ -74,6 +75,7 @@ class Trainer {
                 comm.world_size(), cores_available() > options.threads),
         step_(*model_.flow, source_.capacity(), parse_gradient_kind(options.gradient), *exchange_,
               *update_, comm),
+        checkpoints_(options, dataset, model_, *exchange_, comm),
         metrics_(run, comm),
         progress_(comm.is_root()) {
     if (dataset.has_split("val")) val_.emplace(open_split(options.data, dataset, "val", comm));
@@ -84,14 +86,16 @@ class Trainer {
       total_samples_ = std::min(total_samples_, static_cast<double>(options.max_steps) *
                                                     static_cast<double>(options.batch_size));
     }
-    if (!resume.candidates.empty()) restore(resume);
+    if (!resume.candidates.empty()) {
+      state_ = checkpoints_.load(resume);
+      last_saved_step_ = state_.step;
+    }
   }
 
   int run();
   void write_status(const std::string& state, int exit_code) const;
 
  private:
-  void restore(const ResumePoint& resume);
   void announce() const;
   bool finished() const {
     return static_cast<std::int64_t>(state_.position.epoch()) >= options_.epochs ||
@@ -111,8 +115,6 @@ class Trainer {
   int done();
   std::string stop_reason() const;
   StepNumbers numbers(const StepStatus& status) const;
-  std::vector<checkpoint::MutableBlock> blocks();
-  nlohmann::json state_json() const;
   void show_progress(bool now);
 
   const TrainOptions& options_;
@@ -127,45 +129,17 @@ class Trainer {
   std::unique_ptr<Update<T>> update_;
   BatchSource<T> source_;
   TrainStep<T> step_;
+  RunCheckpoints<T> checkpoints_;
   Metrics metrics_;
   Progress progress_;
 
   RunState state_;
   double total_samples_ = 0;
-  double log_abs_det_ = std::numeric_limits<double>::quiet_NaN();  // of the last evaluation
   std::int64_t last_saved_step_ = -1;
   Clock::time_point start_ = Clock::now();
   Clock::time_point last_save_ = Clock::now();
   StopSignals signals_;
 };
-
-template <class T>
-void Trainer<T>::restore(const ResumePoint& resume) {
-  const auto blocks = this->blocks();
-  const checkpoint::Found* used = nullptr;
-  for (const checkpoint::Found& candidate : resume.candidates) {
-    try {
-      checkpoint::load(comm_, candidate, blocks);
-      used = &candidate;
-      break;
-    } catch (const CheckpointError& error) {  // on all ranks alike: the next older one is tried
-      log_warning(error.what());
-    }
-  }
-  if (used == nullptr) {
-    throw CheckpointError(
-        fmt::format("--resume: none of the {} checkpoints can be loaded; restore one from a copy, "
-                    "or start again "
-                    "in another --run",
-                    resume.candidates.size()));
-  }
-  model_.flow->prepare();
-  state_ = run_state_from(used->manifest.at("state"));
-  last_saved_step_ = state_.step;
-  log_abs_det_ = state_.log_abs_det;
-  log_info(fmt::format("resumed from {} (step {}, epoch {:.2f})", used->directory.string(),
-                       state_.step, state_.epochs_done()));
-}
 
 template <class T>
 void Trainer<T>::announce() const {
@@ -190,8 +164,14 @@ int Trainer<T>::run() {
     if (run_ == nullptr) return;
     run_->write_config(config_text(options_));
     run_->cut_metrics(last_saved_step_);  // from scratch: -1, all lines
+    if (last_saved_step_ >= 0) run_->set_aside_checkpoints_after(last_saved_step_);
   });
   announce();
+  if (options_.threads > cores_available()) {
+    log_warning(fmt::format(
+        "--threads {} on {} core{}: start mpirun with --bind-to none or --map-by slot:PE={}",
+        options_.threads, cores_available(), cores_available() == 1 ? "" : "s", options_.threads));
+  }
   write_status("running", 0);
   if (finished()) log_info("this run is already done; nothing is left to train");
   if (state_.last_evaluated_step < 0 && !finished()) validate();  // the start: marginals only
@@ -275,7 +255,7 @@ void Trainer<T>::show_progress(bool now) {
   progress.epoch = state_.epochs_done();
   progress.epochs = options_.epochs;
   progress.step = state_.step;
-  progress.train_bits_per_dim = -(metrics_.last_log_likelihood() + log_abs_det_) /
+  progress.train_bits_per_dim = -(metrics_.last_log_likelihood() + state_.log_abs_det) /
                                 (static_cast<double>(dataset_.dimension) * std::log(2.0));
   progress.val_bits_per_dim = state_.last_val_bits_per_dim;
   progress.samples_per_s = metrics_.last_samples_per_s();
@@ -291,8 +271,7 @@ void Trainer<T>::validate() {
   request.seed = options_.seed;
   request.batch_size = source_.capacity();
   const Evaluation evaluation = evaluate_split(model_, *val_, request, comm_);
-  log_abs_det_ = evaluation.log_abs_det_nats;
-  state_.log_abs_det = log_abs_det_;
+  state_.log_abs_det = evaluation.log_abs_det_nats;
   state_.last_val_bits_per_dim =
       evaluation.nonfinite == 0 ? evaluation.bits_per_dim : std::numeric_limits<double>::infinity();
   state_.last_evaluated_step = state_.step;
@@ -318,35 +297,9 @@ void Trainer<T>::end_of_epoch() {
 }
 
 template <class T>
-std::vector<checkpoint::MutableBlock> Trainer<T>::blocks() {
-  auto blocks = parameter_blocks(model_.flow->parameters());
-  for (const auto& block : moment_blocks(model_.flow->parameters(), *exchange_)) {
-    blocks.push_back(block);
-  }
-  return blocks;
-}
-
-template <class T>
-nlohmann::json Trainer<T>::state_json() const {
-  nlohmann::json json = to_json(state_);
-  json["seed"] = options_.seed;
-  json["options"] = to_map(options_);
-  json["model"] =
-      describe(model_.flow->spec(), model_.transform_options, dataset_, options_.precision);
-  json["world_size"] = comm_.world_size();
-  return json;
-}
-
-template <class T>
 bool Trainer<T>::save(bool must) {
   if (last_saved_step_ == state_.step) return true;
-  const std::vector<TransformTable> tables = model_.transform->tables();
-  auto all = as_const_blocks(blocks());
-  for (const auto& block : table_blocks(tables)) all.push_back(block);
-  const checkpoint::Retention retention{static_cast<int>(options_.keep_last), 1,
-                                        static_cast<int>(options_.keep_every)};
-  const auto result =
-      checkpoint::save(comm_, options_.run, state_.step, state_json(), all, retention);
+  const auto result = checkpoints_.save(state_);
   metrics_.add_checkpoint_seconds(result.seconds);
   last_save_ = Clock::now();
   if (result.saved) {
@@ -354,8 +307,10 @@ bool Trainer<T>::save(bool must) {
     return true;
   }
   progress_.end_line();
-  if (must)
-    throw DiskError(fmt::format("the last checkpoint could not be saved: {}", result.trouble));
+  if (must) {
+    mpi::throw_on_all_ranks(
+        DiskError(fmt::format("the last checkpoint could not be saved: {}", result.trouble)));
+  }
   log_warning(fmt::format("checkpoint not saved, training goes on: {}", result.trouble));
   return false;
 }
@@ -373,14 +328,12 @@ int Trainer<T>::stop(const std::string& reason) {
 template <class T>
 int Trainer<T>::diverge(const StepStatus& status) {
   progress_.end_line();
-  DivergedError error(
+  mpi::throw_on_all_ranks(DivergedError(
       fmt::format("step {}: the log-likelihood of {:.0f} of {:.0f} samples is not finite; "
                   "checkpoints up to step "
                   "{} are kept: resume with a smaller --lr (now {}) or with --clip-norm",
                   state_.step, status.nonfinite, status.samples,
-                  std::max<std::int64_t>(0, last_saved_step_), options_.lr));
-  error.set_agreed();  // the sums are the same on every rank
-  throw error;
+                  std::max<std::int64_t>(0, last_saved_step_), options_.lr)));
 }
 
 template <class T>

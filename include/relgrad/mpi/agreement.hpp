@@ -16,6 +16,13 @@ std::optional<Error> trouble_in(const std::function<void()>& work);
 /// of the lowest such rank ("rank 3 on node7: ..." unless every rank says the same).
 void agree(const Communicator& comm, const std::optional<Error>& trouble);
 
+/// Throws an error that every rank throws here, because all know what it follows from.
+template <class AnyError>
+[[noreturn]] void throw_on_all_ranks(AnyError error) {
+  error.set_agreed();
+  throw error;
+}
+
 /// agree(comm, trouble_in(work)).
 void together(const Communicator& comm, const std::function<void()>& work);
 

@@ -1,0 +1,72 @@
+#include "relgrad/train/run_checkpoints.hpp"
+
+#include <fmt/format.h>
+
+#include "relgrad/core/error.hpp"
+#include "relgrad/core/log.hpp"
+#include "relgrad/mpi/agreement.hpp"
+#include "relgrad/train/option_table.hpp"
+
+namespace relgrad {
+
+template <class T>
+RunCheckpoints<T>::RunCheckpoints(const TrainOptions& options, const DatasetInfo& dataset,
+                                  Model<T>& model, const Exchange<T>& exchange,
+                                  const mpi::Communicator& comm)
+    : options_(&options), dataset_(&dataset), model_(&model), exchange_(&exchange), comm_(&comm) {}
+
+template <class T>
+checkpoint::SaveResult RunCheckpoints<T>::save(const RunState& state) {
+  const std::vector<TransformTable> tables = model_->transform->tables();
+  auto all = as_const_blocks(blocks());
+  for (const auto& block : table_blocks(tables)) all.push_back(block);
+  const checkpoint::Retention retention{static_cast<int>(options_->keep_last), 1,
+                                        static_cast<int>(options_->keep_every)};
+  return checkpoint::save(*comm_, options_->run, state.step, manifest_state(state), all, retention);
+}
+
+template <class T>
+RunState RunCheckpoints<T>::load(const ResumePoint& resume) {
+  for (const checkpoint::Found& candidate : resume.candidates) {
+    try {
+      checkpoint::load(*comm_, candidate, blocks());
+    } catch (const CheckpointError& error) {  // on all ranks alike: the next older one is tried
+      log_warning(error.what());
+      continue;
+    }
+    model_->flow->prepare();
+    const RunState state = run_state_from(candidate.manifest.at("state"));
+    log_info(fmt::format("resumed from {} (step {}, epoch {:.2f})", candidate.directory.string(),
+                         state.step, state.epochs_done()));
+    return state;
+  }
+  mpi::throw_on_all_ranks(CheckpointError(
+      fmt::format("--resume: none of the {} checkpoints can be loaded; restore one from a copy, or "
+                  "start again in another --run",
+                  resume.candidates.size())));
+}
+
+template <class T>
+std::vector<checkpoint::MutableBlock> RunCheckpoints<T>::blocks() {
+  auto blocks = parameter_blocks(model_->flow->parameters());
+  for (const auto& block : moment_blocks(model_->flow->parameters(), *exchange_)) {
+    blocks.push_back(block);
+  }
+  return blocks;
+}
+
+template <class T>
+nlohmann::json RunCheckpoints<T>::manifest_state(const RunState& state) const {
+  nlohmann::json json = to_json(state);
+  json["seed"] = options_->seed;
+  json["options"] = to_map(*options_);
+  json["model"] =
+      describe(model_->flow->spec(), model_->transform_options, *dataset_, options_->precision);
+  json["world_size"] = comm_->world_size();
+  return json;
+}
+
+template class RunCheckpoints<float>;
+template class RunCheckpoints<double>;
+
+}  // namespace relgrad
