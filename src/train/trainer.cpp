@@ -65,8 +65,9 @@ class Trainer {
         products_(parse_product_backend(options.products)),
         train_(open_split(options.data, dataset, "train", comm)),
         model_(build_model<T>(options, dataset, train_, products_, comm)),
+        // A norm over all parameters is one of whole gradients: clipping updates all on every rank.
         exchange_(make_exchange<T>(
-            choose_exchange(options.exchange,
+            choose_exchange(options.clip_norm > 0 ? "dense" : options.exchange,
                             {dataset.dimension, options.batch_size, comm.world_size()}),
             comm, products_)),
         update_(make_update<T>(*model_.flow, *exchange_, products_, optimizer_options(options),
