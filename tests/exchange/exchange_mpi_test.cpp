@@ -72,7 +72,7 @@ TEST_P(EveryExchange, SumsSmallParametersAndCountsWhatItSends) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Schemes, EveryExchange, testing::Values("dense", "sharded", "factor"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& scheme) { return std::string(scheme.param); });
 
 TEST(ChooseExchange, TakesFactorsWhileTheyAreSmallerThanTheMatrix) {
   EXPECT_EQ(choose_exchange("auto", {784, 100, 1}), "dense");

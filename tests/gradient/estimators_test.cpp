@@ -2,6 +2,7 @@
 // 6).
 #include <gtest/gtest.h>
 
+#include "relgrad/core/error.hpp"
 #include "relgrad/gradient/backward.hpp"
 #include "relgrad/gradient/buffer.hpp"
 #include "relgrad/likelihood/log_likelihood.hpp"
