@@ -14,7 +14,7 @@ class Training(support.Test):
         data = prepared(*support.SMALL, "--rows", rows, "--val-last", 61)
         curves = []
         for count in ranks:
-            run = self.folder / f"{count}-ranks"
+            run = self.folder / f"{count}-{'-'.join(map(str, options))}"
             must("train", "--data", data, "--run", run, "--epochs", 1, *options, ranks=count)
             curves.append(validation(run))
             steps = [line["step"] for line in support.metrics(run, "train")]
@@ -35,6 +35,11 @@ class Training(support.Test):
 
     def test_double_precision_agrees_to_rounding(self):
         curves = self.curves(310, (1, 2, 3, 4), "--batch-size", 80, "--precision", "float64")
+        self.assert_same(curves, 1e-9)
+
+    def test_every_exchange_agrees_to_rounding(self):
+        curves = [self.curves(310, (3,), "--batch-size", 80, "--precision", "float64", "--exchange",
+                              exchange)[0] for exchange in ("dense", "sharded", "factor")]
         self.assert_same(curves, 1e-9)
 
     def test_last_batch_smaller_than_the_number_of_ranks(self):

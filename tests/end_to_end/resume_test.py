@@ -15,7 +15,7 @@ from support import checkpoints, finish, must, numpy, prepared, rank_process, re
 ROWS = 400
 STEPS = 14 * 60
 OPTIONS = {"batch-size": 30, "epochs": 60, "eval-every": 4, "warmup": 40, "log-every": 5,
-           "clip-norm": 3, "weight-decay": 0.01, "spline-bins": 4, "keep-every": 0}
+           "weight-decay": 0.01, "spline-bins": 4, "keep-every": 0}
 
 
 def contents(directory):
@@ -36,13 +36,14 @@ class ResumeTest(support.Test):
                  **{name.replace("_", "-"): value for name, value in options.items()}}
         return ["train", *[word for name, value in given.items() for word in (f"--{name}", value)]]
 
-    def undisturbed(self, ranks):
-        """The run that was never stopped, once for every number of ranks."""
-        if ranks not in self.UNDISTURBED:
-            run = support.SPACE / f"undisturbed-{ranks}"
-            must(*self.words(run), ranks=ranks)
-            self.UNDISTURBED[ranks] = run
-        return self.UNDISTURBED[ranks]
+    def undisturbed(self, ranks, **options):
+        """The run that was never stopped, once for every number of ranks and options."""
+        key = (ranks, *sorted(options.items()))
+        if key not in self.UNDISTURBED:
+            run = support.SPACE / f"undisturbed-{len(self.UNDISTURBED)}"
+            must(*self.words(run, **options), ranks=ranks)
+            self.UNDISTURBED[key] = run
+        return self.UNDISTURBED[key]
 
     def stopped_run(self, name="stopped"):
         """A run on one rank that was stopped about half-way."""
@@ -51,11 +52,11 @@ class ResumeTest(support.Test):
         (run / "STOP").unlink(missing_ok=True)
         return run
 
-    def stop(self, run, ranks, step, how, rank=None):
+    def stop(self, run, ranks, step, how, rank=None, **options):
         """Starts a run, stops it by how(process id) when it reached `step`; checks how it ends.
 
         The process is that of `rank`, or else the one that was started."""
-        launcher = start(*self.words(run), ranks=ranks)
+        launcher = start(*self.words(run, **options), ranks=ranks)
         if rank is not None:
             wait_for(lambda: rank_process(launcher, rank), f"rank {rank}")
         process = launcher.pid if rank is None else rank_process(launcher, rank)
@@ -72,8 +73,8 @@ class ResumeTest(support.Test):
         self.assertEqual(checkpoints(run)[-1].name, f"step-{stopped_at:09d}")
         return result
 
-    def go_on(self, run, ranks):
-        result = must(*self.words(run, resume="auto"), ranks=ranks)
+    def go_on(self, run, ranks, **options):
+        result = must(*self.words(run, resume="auto", **options), ranks=ranks)
         self.assertIn("resumed from", result.err)
         self.assertEqual((status(run)["state"], status(run)["step"]), ("done", STEPS))
         return result
@@ -103,17 +104,22 @@ class Stopping(ResumeTest):
         self.assert_same_bits(run, self.undisturbed(1))
 
     def test_by_signals_to_a_rank_then_resumed_ends_with_the_same_bits(self):
-        for signal_sent, rank in ((signal.SIGUSR1, 1), (signal.SIGINT, 0)):
-            with self.subTest(signal_sent.name, rank=rank):
-                run = self.folder / signal_sent.name
-                self.stop(run, 2, 200, lambda pid, sent=signal_sent: os.kill(pid, sent), rank)
-                self.go_on(run, 2)
-                self.assert_same_bits(run, self.undisturbed(2))
+        # every way in which ranks share the update and its moments
+        for sent, rank, options in ((signal.SIGUSR1, 1, {"exchange": "factor"}),
+                                    (signal.SIGINT, 0, {"exchange": "sharded"}),
+                                    (signal.SIGTERM, 1, {"exchange": "dense", "clip_norm": 3})):
+            with self.subTest(sent.name, rank=rank, **options):
+                run = self.folder / sent.name
+                self.stop(run, 2, 200, lambda pid, sent=sent: os.kill(pid, sent), rank, **options)
+                self.go_on(run, 2, **options)
+                self.assert_same_bits(run, self.undisturbed(2, **options))
 
     def test_by_sigusr1_to_the_launcher_as_batch_systems_send_it(self):
         run = self.folder / "launcher"
-        result = self.stop(run, 2, 200, lambda pid: os.kill(pid, signal.SIGUSR1))
+        result = self.stop(run, 2, 200, lambda pid: os.kill(pid, signal.SIGUSR1), clip_norm=3)
         self.assertIn("by SIGUSR1", result.err)
+        self.go_on(run, 2, clip_norm=3)  # --exchange auto
+        self.assert_same_bits(run, self.undisturbed(2, exchange="dense", clip_norm=3))
 
     def test_before_the_first_step_is_no_special_case(self):
         run = self.folder / "early"

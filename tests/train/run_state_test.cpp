@@ -1,0 +1,78 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "relgrad/core/error.hpp"
+#include "relgrad/train/resume.hpp"
+
+namespace relgrad {
+namespace {
+
+RunState some_state() {
+  RunState state;
+  state.step = 17;
+  state.position = {123456789012ULL, 60000};
+  state.last_val_bits_per_dim = 1.0 / 3;
+  state.best_val_bits_per_dim = 0.1;
+  state.best_step = 11;
+  state.last_evaluated_step = 17;
+  state.evaluations_without_best = 2;
+  state.log_abs_det = -1e-17;
+  state.unlogged_log_likelihood = -12345.678901234567;
+  state.unlogged_samples = 300;
+  return state;
+}
+
+TEST(RunState, ComesBackFromTextToTheLastBit) {
+  const RunState state = some_state();
+
+  const RunState again = run_state_from(nlohmann::json::parse(to_json(state).dump()));
+
+  EXPECT_EQ(again.step, state.step);
+  EXPECT_EQ(again.position.samples_consumed, state.position.samples_consumed);
+  EXPECT_EQ(again.position.rows, state.position.rows);
+  EXPECT_EQ(again.last_val_bits_per_dim, state.last_val_bits_per_dim);
+  EXPECT_EQ(again.best_val_bits_per_dim, state.best_val_bits_per_dim);
+  EXPECT_EQ(again.best_step, state.best_step);
+  EXPECT_EQ(again.last_evaluated_step, state.last_evaluated_step);
+  EXPECT_EQ(again.evaluations_without_best, state.evaluations_without_best);
+  EXPECT_EQ(again.log_abs_det, state.log_abs_det);
+  EXPECT_EQ(again.unlogged_log_likelihood, state.unlogged_log_likelihood);
+  EXPECT_EQ(again.unlogged_samples, state.unlogged_samples);
+}
+
+TEST(RunState, BeforeTheFirstValidationComesBackAsThat) {
+  RunState state;
+  state.position.rows = 10;
+
+  const RunState again = run_state_from(nlohmann::json::parse(to_json(state).dump()));
+
+  EXPECT_TRUE(std::isnan(again.last_val_bits_per_dim));
+  EXPECT_TRUE(std::isinf(again.best_val_bits_per_dim));
+  EXPECT_TRUE(std::isnan(again.log_abs_det));
+  EXPECT_EQ(again.last_evaluated_step, -1);
+}
+
+TEST(RunState, TellsACheckpointsValidationOnlyIfItIsOfItsStep) {
+  RunState state = some_state();
+  EXPECT_EQ(to_json(state).at("metrics").at("val_bits_per_dim"), 1.0 / 3);
+  state.step = 18;
+  EXPECT_TRUE(to_json(state).at("metrics").at("val_bits_per_dim").is_null());
+}
+
+TEST(RunState, WithAFieldMissingIsACheckpointError) {
+  nlohmann::json json = to_json(some_state());
+  json.erase("samples_consumed");
+  EXPECT_THROW(run_state_from(json), CheckpointError);
+}
+
+TEST(ConfigText, HoldsEveryOptionInLinesThatAreNoComments) {
+  TrainOptions options;
+  options.lr = 0.125;
+  const std::string text = config_text(options);
+  EXPECT_NE(text.find("\nlr = 0.125\n"), std::string::npos);
+  EXPECT_NE(text.find("\nbatch-size = 100\n"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace relgrad

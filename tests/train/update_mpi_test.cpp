@@ -1,0 +1,124 @@
+// Every rank runs every test; run with 1, 2 and 4 ranks.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "relgrad/gradient/backward.hpp"
+#include "relgrad/likelihood/log_likelihood.hpp"
+#include "relgrad/train/update.hpp"
+#include "support/central_differences.hpp"
+
+namespace relgrad {
+namespace {
+
+constexpr Index dimension = 9;
+constexpr double huge = 1e300;
+
+struct Setting {
+  OptimizerOptions optimizer;
+  double clip_norm = 0;
+  double lr = 0.01;
+  std::string exchange = "dense";
+};
+
+Flow<double> start() {
+  Flow<double> flow(make_flow_spec(dimension, 2, {"spline", {{"bins", 4}, {"bound", 3}}},
+                                   {"spline", {{"bins", 4}, {"bound", 3}}}, Latent::normal),
+                    Products(ProductBackend::openblas));
+  flow.initialize(Initialization::identity, 0.5, 7);
+  flow.prepare();
+  return flow;
+}
+
+/// All parameters after `steps` updates; this rank has rank + 2 of the samples, rank 1 none.
+std::vector<double> train(const Setting& setting, int steps) {
+  const auto comm = mpi::Communicator::world();
+  const Products products(ProductBackend::openblas);
+  Flow<double> flow = start();
+  const auto exchange = make_exchange<double>(setting.exchange, comm, products);
+  const auto update =
+      make_update<double>(flow, *exchange, products, setting.optimizer, setting.clip_norm);
+  const auto linear = make_linear_gradient<double>(GradientKind::relative);
+  const Index samples = comm.rank() == 1 ? 0 : comm.rank() + 2;
+  double total = static_cast<double>(samples);
+  comm.allreduce_sum(std::span(&total, 1));
+  Workspace<double> workspace(flow, std::max<Index>(1, samples));
+  for (int step = 0; step < steps; ++step) {
+    workspace.set_batch(samples);
+    workspace.input() = test::normal_matrix<double>(
+        dimension, samples, static_cast<std::uint64_t>(100 * step + comm.rank()), 2.0);
+    forward(flow, workspace);
+    update->begin({step, total, setting.lr, setting.lr});
+    backward(flow, workspace, *linear, *update);
+    update->finish();
+    flow.prepare();
+  }
+  const auto flat = flow.parameters().flat();
+  return {flat.begin(), flat.end()};
+}
+
+double distance(const std::vector<double>& a, const std::vector<double>& b) {
+  double square = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) square += (a[i] - b[i]) * (a[i] - b[i]);
+  return std::sqrt(square);
+}
+
+std::vector<double> start_values() {
+  const Flow<double> flow = start();
+  const auto flat = flow.parameters().flat();
+  return {flat.begin(), flat.end()};
+}
+
+TEST(Update, ClippingThatNeverBitesIsTheFusedUpdate) {
+  for (const OptimizerKind kind :
+       {OptimizerKind::sgd, OptimizerKind::momentum, OptimizerKind::adam}) {
+    Setting setting;
+    setting.optimizer.kind = kind;
+    setting.optimizer.weight_decay = 0.1;
+    const std::vector<double> fused = train(setting, 3);
+    setting.clip_norm = huge;
+
+    const std::vector<double> clipped = train(setting, 3);
+
+    EXPECT_GT(distance(fused, start_values()), 1e-3) << name_of(kind);
+    EXPECT_LT(distance(fused, clipped), 1e-12) << name_of(kind);
+  }
+}
+
+TEST(Update, ClippingBoundsTheStepOfSgdAndKeepsItsDirection) {
+  Setting setting;
+  setting.optimizer.kind = OptimizerKind::sgd;
+  const std::vector<double> begin = start_values();
+  const std::vector<double> free_end = train(setting, 1);
+  const double free_length = distance(free_end, begin);
+  const double norm = free_length / setting.lr;  // of the mean gradient
+
+  setting.clip_norm = 0.25 * norm;
+  const std::vector<double> clipped_end = train(setting, 1);
+
+  EXPECT_NEAR(distance(clipped_end, begin), setting.lr * setting.clip_norm, 1e-12 * norm);
+  for (std::size_t i = 0; i < begin.size(); ++i) {
+    EXPECT_NEAR(clipped_end[i] - begin[i], 0.25 * (free_end[i] - begin[i]), 1e-12 * norm) << i;
+  }
+}
+
+TEST(Update, EveryExchangeEndsWithTheSameParametersOnEveryRank) {
+  const auto comm = mpi::Communicator::world();
+  Setting setting;
+  const std::vector<double> dense = train(setting, 3);
+  for (const char* name : {"sharded", "factor"}) {
+    setting.exchange = name;
+
+    const std::vector<double> values = train(setting, 3);
+
+    EXPECT_LT(distance(values, dense), 1e-12) << name;
+    double most = values[5];
+    comm.allreduce_max(std::span(&most, 1));
+    double least = -values[5];
+    comm.allreduce_max(std::span(&least, 1));
+    EXPECT_EQ(most, -least) << name;
+  }
+}
+
+}  // namespace
+}  // namespace relgrad
