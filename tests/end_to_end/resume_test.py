@@ -84,6 +84,7 @@ class ResumeTest(support.Test):
         self.assertEqual(ours.name, theirs.name)
         hashes, expected_hashes = ({t["name"]: t["hash"] for t in support.manifest(c)["tensors"]}
                                    for c in (ours, theirs))
+        self.assertEqual(*(support.manifest(c)["state"]["metrics"] for c in (ours, theirs)))
         self.assertTrue(any(name.startswith("optimizer/moment2/") for name in hashes))
         self.assertEqual(hashes, expected_hashes)
         values, expected_values = support.tensors(ours), support.tensors(theirs)
@@ -184,8 +185,10 @@ class Accidents(ResumeTest):
     def test_killed_in_the_middle_it_goes_on_from_the_last_checkpoint(self):
         run = self.folder / "killed"
         launcher = start(*self.words(run, save_every_seconds=0.1), ranks=2)
+        wait_for(lambda: rank_process(launcher, 0), "rank 0")
+        process = rank_process(launcher, 0)
         wait_for(lambda: checkpoints(run) and reached(run, 200), "checkpoint")
-        os.kill(rank_process(launcher, 0), signal.SIGKILL)
+        os.kill(process, signal.SIGKILL)
         result = finish(launcher)
         self.assertNotIn(result.code, (0, 75), str(result))
         self.assertEqual(status(run)["state"], "running")
