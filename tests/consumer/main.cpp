@@ -18,7 +18,7 @@ int main() {
   workspace.input().setConstant(0.5);
   forward(flow, workspace);
   const auto nats = workspace.log_likelihood();
-  const double mean = std::accumulate(nats.begin(), nats.end(), 0.0) / 3.0 +
-                      sample_independent_log_abs_det(flow);
+  const double mean =
+      std::accumulate(nats.begin(), nats.end(), 0.0) / 3.0 + sample_independent_log_abs_det(flow);
   std::printf("log-likelihood %.6f nats\n", mean);
 }

@@ -1,4 +1,5 @@
-// Entry of tests that run at several ranks: every rank runs every test; a failure on any rank fails all.
+// Entry of tests that run at several ranks: every rank runs every test; a failure on any rank fails
+// all.
 #include <gtest/gtest.h>
 
 #include "relgrad/mpi/session.hpp"
