@@ -4,6 +4,9 @@
 #include <future>
 #include <optional>
 
+#include "relgrad/core/partition.hpp"
+#include "relgrad/data/epoch_order.hpp"
+
 namespace relgrad {
 
 std::uint64_t DataPosition::batch(std::uint64_t batch_size) const {

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "relgrad/core/error.hpp"
+#include "relgrad/core/partition.hpp"
 #include "relgrad/gradient/buffer.hpp"
 #include "relgrad/hdf5/file.hpp"
 #include "relgrad/likelihood/log_likelihood.hpp"

@@ -8,7 +8,7 @@
 #include <numbers>
 
 #include "relgrad/core/error.hpp"
-#include "relgrad/data/epoch_order.hpp"
+#include "relgrad/core/partition.hpp"
 #include "relgrad/likelihood/log_likelihood.hpp"
 #include "relgrad/mpi/agreement.hpp"
 

@@ -6,7 +6,7 @@
 
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
-#include "relgrad/data/epoch_order.hpp"
+#include "relgrad/core/partition.hpp"
 #include "relgrad/mpi/agreement.hpp"
 
 namespace relgrad {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "relgrad/core/error.hpp"
+#include "relgrad/core/partition.hpp"
 
 namespace relgrad {
 namespace {

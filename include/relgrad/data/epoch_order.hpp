@@ -19,12 +19,4 @@ class EpochOrder {
   unsigned half_bits_;
 };
 
-/// Rank r's contiguous part of `count` items: [begin, end); parts differ by at most one item.
-struct Range {
-  std::int64_t begin;
-  std::int64_t end;
-  std::int64_t size() const { return end - begin; }
-};
-Range part_of(std::int64_t count, int rank, int world_size);
-
 }  // namespace relgrad

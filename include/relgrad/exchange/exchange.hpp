@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "relgrad/core/types.hpp"
-#include "relgrad/data/epoch_order.hpp"
+#include "relgrad/core/partition.hpp"
 #include "relgrad/linalg/products.hpp"
 #include "relgrad/mpi/communicator.hpp"
 

@@ -6,7 +6,6 @@
 #include <span>
 
 #include "relgrad/data/dataset.hpp"
-#include "relgrad/data/epoch_order.hpp"
 #include "relgrad/transform/transform.hpp"
 
 namespace relgrad {
