@@ -80,13 +80,12 @@ class Gaussian:
 class OneLayer(support.Test):
     """One linear layer with a bias and a normal latent is a Gaussian with full covariance."""
 
-    def compare(self, data, draws, logit_a, epochs, lr, tolerances):
+    def compare(self, data, fit_draws, draws, logit_a, tolerances, *options):
         run = self.folder / "gaussian"
         must("train", "--data", data, "--run", run, "--layers", 1, "--activation", "none",
              "--last-activation", "none", "--no-marginal", "--transform", "logit", "--logit-a",
-             logit_a, "--gradient", "relative", "--epochs", epochs, "--lr", lr, "--batch-size", 100,
-             seconds=3600)
-        gaussian = Gaussian(support.split(data, "train"), draws, logit_a)
+             logit_a, "--gradient", "relative", *options, seconds=3600)
+        gaussian = Gaussian(support.split(data, "train"), fit_draws, logit_a)
         for split, tolerance in tolerances.items():
             expected = gaussian.log_likelihood(support.split(data, split), draws)
             found = evaluate(run, data, "--split", split, "--draws", draws)
@@ -97,8 +96,7 @@ class OneLayer(support.Test):
     def test_trained_by_the_relative_gradient_meets_the_closed_form(self):
         data = prepared(*support.SMALL, "--rows", 3000)
         # a = 0.05 leaves no heavy tails of noise: 10 draws blur 0.01 nats, the fit is what is seen
-        self.compare(data, draws=10, logit_a=0.05, epochs=60, lr=0.02,
-                     tolerances={"train": 0.02, "test": 0.05})
+        self.compare(data, 10, 10, 0.05, {"train": 0.02, "test": 0.05}, "--epochs", 60, "--lr", 0.02)
 
     @unittest.skipUnless("RELGRAD_MNIST" in os.environ, "RELGRAD_MNIST names no folder")
     def test_on_mnist(self):
@@ -106,8 +104,11 @@ class OneLayer(support.Test):
         train, test = (next(folder.glob(f"{name}-images*")) for name in ("train", "t10k"))
         data = self.folder / "mnist"
         must("prepare", "--output", data, "--train", train, "--test", test)
-        self.compare(data, draws=2, logit_a=1e-6, epochs=20, lr=0.001,
-                     tolerances={"train": 1.0, "test": 1.0})
+        # Two draws of the noise are too few to fit to: the closed form would learn them by heart.
+        # Plain ascent keeps what the relative gradient is known for, that ill-conditioned data do
+        # not slow it down; Adam needs far more steps here.
+        self.compare(data, 10, 2, 1e-6, {"train": 1.0, "test": 1.0}, "--optimizer", "sgd", "--lr",
+                     0.03, "--clip-norm", 100, "--batch-size", 500, "--epochs", 20, "--eval-every", 5)
 
 
 if __name__ == "__main__":
