@@ -34,7 +34,8 @@ void Progress::show(const ProgressState& state, bool now) {
 
   const double elapsed = std::chrono::duration<double>(last_ - start_).count();
   const double done = state.fraction - first_fraction_;
-  std::string text = fmt::format("epoch {:.2f}/{}  step {}", state.epoch, state.epochs, state.step);
+  std::string text =
+      fmt::format("epoch {:.2f}/{:.4g}  step {}", state.epoch, state.epochs, state.step);
   if (std::isfinite(state.train_bits_per_dim)) {
     text += fmt::format("  train ~{:.4f}", state.train_bits_per_dim);
   }

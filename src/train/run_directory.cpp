@@ -76,6 +76,10 @@ RunDirectory::RunDirectory(fs::path path, bool may_exist) : path_(std::move(path
     throw DiskError(fmt::format("--run: cannot write to {}: {}; name a directory you may write to",
                                 path_.string(), error ? error.message() : std::strerror(errno)));
   }
+  if (stop_requested()) {
+    throw UsageError(fmt::format("--run: {} asks this run to stay stopped; remove it to go on",
+                                 (path_ / "STOP").string()));
+  }
   take_lock();
 }
 

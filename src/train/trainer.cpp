@@ -254,7 +254,7 @@ void Trainer<T>::show_progress(bool now) {
   ProgressState progress;
   progress.fraction = static_cast<double>(state_.position.samples_consumed) / total_samples_;
   progress.epoch = state_.epochs_done();
-  progress.epochs = options_.epochs;
+  progress.epochs = total_samples_ / static_cast<double>(train_.rows());
   progress.step = state_.step;
   progress.train_bits_per_dim = -(metrics_.last_log_likelihood() + state_.log_abs_det) /
                                 (static_cast<double>(dataset_.dimension) * std::log(2.0));

@@ -122,13 +122,12 @@ class Stopping(ResumeTest):
         self.go_on(run, 2, clip_norm=3)  # --exchange auto
         self.assert_same_bits(run, self.undisturbed(2, exchange="dense", clip_norm=3))
 
-    def test_before_the_first_step_is_no_special_case(self):
+    def test_a_run_asked_to_stay_stopped_does_not_start(self):
         run = self.folder / "early"
         run.mkdir()
         (run / "STOP").touch()
-        result = support.run(*self.words(run))
-        self.assertEqual(result.code, 75, str(result))
-        self.assertEqual(status(run)["step"], 0)
+        self.refuses(self.words(run), 2, "STOP", "remove it")
+        self.assertEqual([path.name for path in run.iterdir()], ["STOP"])
         (run / "STOP").unlink(missing_ok=True)
         self.go_on(run, 1)
         self.assert_same_bits(run, self.undisturbed(1))

@@ -124,11 +124,16 @@ TEST_F(RunDirectoryTest, CutsTheLinesPastAStepAndThoseHalfWritten) {
   EXPECT_EQ(content(run_ / "metrics.jsonl"), "");
 }
 
-TEST_F(RunDirectoryTest, SeesTheFileStop) {
-  const RunDirectory run(run_, true);
-  EXPECT_FALSE(run.stop_requested());
-  write(run_ / "STOP", "");
-  EXPECT_TRUE(run.stop_requested());
+TEST_F(RunDirectoryTest, SeesTheFileStopAndDoesNotOpenAgainWhileItIsThere) {
+  {
+    const RunDirectory run(run_, true);
+    EXPECT_FALSE(run.stop_requested());
+    write(run_ / "STOP", "");
+    EXPECT_TRUE(run.stop_requested());
+  }
+  EXPECT_THROW(RunDirectory(run_, true), UsageError);
+  fs::remove(run_ / "STOP");
+  EXPECT_NO_THROW(RunDirectory(run_, true));
 }
 
 TEST_F(RunDirectoryTest, AFileIsReplacedWholeOrNotAtAll) {

@@ -9,7 +9,7 @@ namespace relgrad {
 struct ProgressState {
   double fraction = 0;  // of the run, 0 ... 1
   double epoch = 0;     // 2.37
-  std::int64_t epochs = 0;
+  double epochs = 0;    // of the whole run
   std::int64_t step = 0;
   double train_bits_per_dim = 0;  // approximate: with the log|det| of the last evaluation
   double val_bits_per_dim = 0;    // of the last evaluation; not finite: none yet

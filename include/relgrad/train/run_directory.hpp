@@ -14,8 +14,8 @@ class RunDirectory {
  public:
   /// Opens (makes) `path` for one job. @param may_exist  false: refuse a directory that holds a
   /// run.
-  /// @throws UsageError if it holds a run and may not, or another live job holds its LOCK;
-  /// DiskError if it cannot be written.
+  /// @throws UsageError if it holds a run and may not, another live job holds its LOCK, or a file
+  /// STOP is in it; DiskError if it cannot be written.
   RunDirectory(std::filesystem::path path, bool may_exist);
   /// Releases the lock; removes the directory if it was made here and nothing was written to it.
   ~RunDirectory();
@@ -34,7 +34,7 @@ class RunDirectory {
   void set_aside_checkpoints_after(std::int64_t step) const;
   /// One line. A full disk costs the line, not the run: it is warned of once.
   void append_metrics(const nlohmann::json& line);
-  /// RUN/STOP exists: somebody asks the run to stop.
+  /// RUN/STOP exists: somebody asks the run to stop, and to stay stopped until it is removed.
   bool stop_requested() const;
 
  private:
