@@ -58,7 +58,8 @@ bool is_stale(const nlohmann::json& owner, const nlohmann::json& me) {
     const auto pid = owner.at("pid").get<std::int64_t>();
     return kill(static_cast<pid_t>(pid), 0) != 0 && errno == ESRCH;
   }
-  return !me.at("job").get<std::string>().empty() && owner.value("job", "") == me.at("job");
+  const auto job = me.at("job").get<std::string>();
+  return !job.empty() && owner.value("job", "") == job;
 }
 
 }  // namespace
