@@ -129,7 +129,7 @@ class Stopping(ResumeTest):
         self.refuses(self.words(run), 2, "STOP", "remove it")
         self.assertEqual([path.name for path in run.iterdir()], ["STOP"])
         (run / "STOP").unlink(missing_ok=True)
-        self.go_on(run, 1)
+        must(*self.words(run, resume="auto"))
         self.assert_same_bits(run, self.undisturbed(1))
 
     def test_on_another_number_of_ranks_it_goes_on_to_rounding(self):

@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
-#include "relgrad/core/types.hpp"
 #include "relgrad/core/partition.hpp"
+#include "relgrad/core/types.hpp"
 #include "relgrad/linalg/products.hpp"
 #include "relgrad/mpi/communicator.hpp"
 
