@@ -1,5 +1,7 @@
 #include "relgrad/train/batches.hpp"
 
+#include <omp.h>
+
 #include <algorithm>
 #include <future>
 #include <optional>
@@ -50,7 +52,10 @@ struct BatchSource<T>::Impl {
   void start_next(const DataPosition& position) {
     next_position = position.samples_consumed;
     // A thread a batch: starting one costs microseconds, a step milliseconds.
-    pending = std::async(std::launch::async, [this, position] { prepare(position, next); });
+    pending = std::async(std::launch::async, [this, position] {
+      omp_set_num_threads(1);  // of this thread: the step has the other cores
+      prepare(position, next);
+    });
   }
 };
 
