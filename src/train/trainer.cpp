@@ -36,15 +36,6 @@ int cores_available() {
   return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
-OptimizerOptions optimizer_options(const TrainOptions& options) {
-  return {parse_optimizer_kind(options.optimizer),
-          options.momentum,
-          options.beta1,
-          options.beta2,
-          options.epsilon,
-          options.weight_decay};
-}
-
 SplitReader open_split(const std::string& data, const DatasetInfo& dataset,
                        const std::string& split, const mpi::Communicator& comm) {
   std::optional<SplitReader> reader;
@@ -70,7 +61,7 @@ class Trainer {
             choose_exchange(options.clip_norm > 0 ? "dense" : options.exchange,
                             {dataset.dimension, options.batch_size, comm.world_size()}),
             comm, products_)),
-        update_(make_update<T>(*model_.flow, *exchange_, products_, optimizer_options(options),
+        update_(make_update<T>(*model_.flow, *exchange_, products_, optimizer_options_of(options),
                                options.clip_norm)),
         source_(train_, *model_.transform, options.seed, options.batch_size, comm.rank(),
                 comm.world_size(), cores_available() > options.threads),

@@ -153,6 +153,15 @@ class ClippedUpdate final : public Update<T> {
 
 }  // namespace
 
+OptimizerOptions optimizer_options_of(const TrainOptions& options) {
+  return {parse_optimizer_kind(options.optimizer),
+          options.momentum,
+          options.beta1,
+          options.beta2,
+          options.epsilon,
+          options.weight_decay};
+}
+
 template <class T>
 std::unique_ptr<Update<T>> make_update(Flow<T>& flow, Exchange<T>& exchange,
                                        const Products& products, const OptimizerOptions& options,

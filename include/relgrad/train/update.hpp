@@ -7,6 +7,7 @@
 #include "relgrad/gradient/sink.hpp"
 #include "relgrad/model/flow.hpp"
 #include "relgrad/optim/optimizer.hpp"
+#include "relgrad/train/options.hpp"
 
 namespace relgrad {
 
@@ -30,6 +31,8 @@ class Update : public GradientSink<T> {
  protected:
   double optimizer_seconds_ = 0;
 };
+
+OptimizerOptions optimizer_options_of(const TrainOptions& options);
 
 /// Without clipping: each tile of a weight's gradient is summed and applied at once, so that no
 /// dense gradient exists. With clip_norm > 0: the whole gradient is held (one more copy of the
