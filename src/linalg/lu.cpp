@@ -1,17 +1,9 @@
 #include "relgrad/linalg/lu.hpp"
 
-#include <fmt/format.h>
-
 #include <cmath>
 
+#include "linalg/lapack.hpp"
 #include "relgrad/core/error.hpp"
-
-// LAPACK, as OpenBLAS ships it.
-extern "C" {
-void dgetrf_(const int* m, const int* n, double* a, const int* lda, int* pivots, int* info);
-void dgetrs_(const char* op, const int* n, const int* columns, const double* a, const int* lda,
-             const int* pivots, double* b, const int* ldb, int* info);
-}
 
 namespace relgrad {
 
@@ -19,20 +11,11 @@ template <class T>
 LuFactors::LuFactors(std::string_view where, const ConstMatrixMap<T>& square)
     : lu_(square.template cast<double>()), pivots_(static_cast<std::size_t>(square.rows())) {
   check_size(where, "columns", square.cols(), square.rows());
-  if (!lu_.allFinite()) {
-    throw DivergedError(fmt::format(
-        "{}: an entry is not finite; resume from an earlier checkpoint with a smaller --lr",
-        where));
-  }
+  if (!lu_.allFinite()) throw_not_finite(where);
   const int n = static_cast<int>(square.rows());
   int info = 0;
   dgetrf_(&n, &n, lu_.data(), &n, pivots_.data(), &info);
-  if (info != 0) {
-    throw DivergedError(fmt::format(
-        "{}: pivot {} is zero, the matrix is singular; resume from an earlier checkpoint with a "
-        "smaller --lr",
-        where, info));
-  }
+  if (info != 0) throw_singular(where, info);
 }
 
 // log|det A| = sum_i log|U_ii|

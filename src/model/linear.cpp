@@ -1,5 +1,6 @@
 #include "relgrad/model/linear.hpp"
 
+#include "relgrad/linalg/log_abs_det.hpp"
 #include "relgrad/linalg/lu.hpp"
 
 namespace relgrad {
@@ -39,7 +40,7 @@ void LinearLayer<T>::inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input
 
 template <class T>
 double LinearLayer<T>::sample_independent_log_abs_det() const {
-  return LuFactors(prefix_ + "/W", weight()).log_abs_det();
+  return log_abs_det(prefix_ + "/W", weight());
 }
 
 template class LinearLayer<float>;

@@ -22,7 +22,7 @@ class LinearLayer final : public Layer<T> {
   /// Solves W x = y - b by LU in double precision; the factorisation (2/3 D^3) is done at each
   /// call.
   void inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input) const override;
-  /// log|det W| by LU in double precision: 2/3 D^3 flops.
+  /// log|det W| by LU (linalg/log_abs_det): 2/3 D^3 flops.
   bool has_sample_independent_part() const override { return true; }
   double sample_independent_log_abs_det() const override;
 
