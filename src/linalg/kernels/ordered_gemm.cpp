@@ -28,6 +28,23 @@ RELGRAD_INLINE void transpose_scalar(const T* from, Index ld, Index rows, Index 
   }
 }
 
+/// to[k * stride + i] = from[i * ld + k], i = 0 ... 3
+template <class T>
+RELGRAD_INLINE void interleave_4(const T* from, Index ld, Index depth, T* to, Index stride) {
+  Index k = 0;
+  if constexpr (sizeof(T) == 4) {
+    for (; k + 4 <= depth; k += 4) {
+      __m128 r[4];
+      for (int i = 0; i < 4; ++i) r[i] = _mm_loadu_ps(from + i * ld + k);
+      _MM_TRANSPOSE4_PS(r[0], r[1], r[2], r[3]);
+      for (int i = 0; i < 4; ++i) _mm_storeu_ps(to + (k + i) * stride, r[i]);
+    }
+  }
+  for (; k < depth; ++k) {
+    for (Index i = 0; i < 4; ++i) to[k * stride + i] = from[i * ld + k];
+  }
+}
+
 #pragma GCC push_options
 #pragma GCC target("avx2,fma")
 
