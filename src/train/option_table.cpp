@@ -161,6 +161,16 @@ Rows budget_rows() {
   };
 }
 
+Rows trouble_rows() {
+  using O = TrainOptions;
+  return {
+      choice("on-nonfinite", &O::on_nonfinite, {"stop", "skip", "rollback"},
+             "a log-likelihood is NaN or infinite; stop: exit code 5; skip: leave the batch out; "
+             "rollback: weights of the newest checkpoint, on with the next batch",
+             resumable),
+  };
+}
+
 Rows parallel_rows() {
   using O = TrainOptions;
   return {
@@ -199,6 +209,7 @@ std::vector<OptionDescription> make_table() {
       {"Model", model_rows()},
       {"Gradient and optimizer", gradient_rows()},
       {"Budget", budget_rows()},
+      {"Trouble", trouble_rows()},
       {"Parallel", parallel_rows()},
       {"Run directory", run_directory_rows()}};
   std::vector<OptionDescription> table;

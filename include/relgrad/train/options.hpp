@@ -52,6 +52,9 @@ struct TrainOptions {
   std::int64_t patience = 0;   // evaluations without a better one; 0: off
   std::uint64_t seed = 1;
 
+  // trouble
+  std::string on_nonfinite = "stop";  // stop | skip | rollback
+
   // parallel
   std::string exchange = "auto";  // auto | dense | sharded | factor
   std::int64_t threads = 1;       // per rank
