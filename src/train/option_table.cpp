@@ -154,6 +154,10 @@ Rows budget_rows() {
              "stop after this many; 0: --epochs decides", resumable),
       number("max-seconds", &O::max_seconds, at_least(0.0), "s",
              "save a checkpoint and end after this long; 0: no limit", free),
+      number("stop-margin-seconds", &O::stop_margin_seconds, at_least(0.0), "s",
+             "under SLURM: save a checkpoint and end this long before the allocation does, on top "
+             "of the longest step and save; 0: do not",
+             free),
       number("patience", &O::patience, at_least<Integer>(0), "evaluations",
              "end after this many validations without a better one; 0: off", resumable),
       number("seed", &O::seed, Range<std::uint64_t>{}, "",

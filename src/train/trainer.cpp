@@ -67,7 +67,8 @@ class Trainer {
         guard_(options, model_, *exchange_, checkpoints_, comm),
         faults_(Faults<T>::of_rank(comm.rank())),
         metrics_(run, comm),
-        progress_(comm.is_root()) {
+        progress_(comm.is_root()),
+        stops_(options, run) {
     if (dataset.has_split("val")) val_.emplace(open_split(options.data, dataset, "val", comm));
     state_.position.rows = train_.rows();
     const auto n = static_cast<double>(train_.rows());
@@ -111,7 +112,6 @@ class Trainer {
   void log_step(double lr);
   int stop(const std::string& reason);
   int done();
-  std::string stop_reason() const;
   StepNumbers numbers(const StepStatus& status) const;
   void show_progress(bool now);
 
@@ -139,7 +139,7 @@ class Trainer {
   std::int64_t last_saved_step_ = -1;
   Clock::time_point start_ = Clock::now();
   Clock::time_point last_save_ = Clock::now();
-  StopSignals signals_;
+  StopRequests stops_;
 };
 
 template <class T>
@@ -184,14 +184,15 @@ template <class T>
 std::optional<int> Trainer<T>::step() {
   const bool wants_save =
       comm_.is_root() && seconds_since(last_save_) >= options_.save_every_seconds;
-  const StepStatus status = look(state_.position, !stop_reason().empty(), wants_save);
+  const std::string stop_reason = stops_.reason();
+  const StepStatus status = look(state_.position, !stop_reason.empty(), wants_save);
   const StepNumbers step_numbers = numbers(status);
   const bool wants_checkpoint = status.stop > 0 || status.save > 0;
   if (status.nonfinite > 0 || (wants_checkpoint && !guard_.state_is_finite())) {
     leave_out(state_.position, status);  // a request to stop or to save comes again
   } else {
     guard_.saw_finite_step();
-    if (status.stop > 0) return stop(stop_reason());
+    if (status.stop > 0) return stop(stop_reason);
     if (status.save > 0) save(false);
     step_.move(step_numbers);
     ++state_.updates;
@@ -229,17 +230,6 @@ void Trainer<T>::settle() {
     ahead.samples_consumed += static_cast<std::uint64_t>(batch_->global_count);
   }
   state_.skipped_steps = skipped_steps;  // only looked at
-}
-
-template <class T>
-std::string Trainer<T>::stop_reason() const {
-  if (!StopSignals::received().empty()) return StopSignals::received();
-  if (run_ != nullptr && run_->stop_requested()) return "the file STOP in the run directory";
-  if (options_.max_seconds > 0 && comm_.is_root() &&
-      seconds_since(start_) >= options_.max_seconds) {
-    return "--max-seconds";
-  }
-  return "";
 }
 
 template <class T>
@@ -311,6 +301,7 @@ bool Trainer<T>::save(bool must) {
   if (last_saved_step_ == state_.step) return true;
   const auto result = checkpoints_.save(state_);
   metrics_.add_checkpoint_seconds(result.seconds);
+  stops_.add_save_seconds(result.seconds);
   last_save_ = Clock::now();
   if (result.saved) {
     last_saved_step_ = state_.step;

@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """What guards a run: steps that are not finite, ranks that hang, the end of the allocation."""
 import json
+import os
+import signal
+import time
 import unittest
 
 import support  # first: it finds a python that has h5py
@@ -8,7 +11,7 @@ from support import checkpoints, must, numpy, prepared, run, status
 
 ROWS = 400
 EPOCH = 14  # steps; the last has 10 samples. The run has a checkpoint after each: validation falls.
-OPTIONS = ["--batch-size", 30, "--epochs", 3, "--log-every", 1, "--activation", "smooth-leaky-relu"]
+OPTIONS = ["--batch-size", 30, "--log-every", 1, "--activation", "smooth-leaky-relu"]
 
 
 def report(directory):
@@ -24,8 +27,9 @@ class GuardTest(support.Test):
     def setUpClass(cls):
         cls.data = prepared(*support.SMALL, "--rows", ROWS, "--val-last", 50)
 
-    def words(self, directory, *options):
-        return ["train", "--data", self.data, "--run", directory, *OPTIONS, *options]
+    def words(self, directory, *options, epochs=3):
+        return ["train", "--data", self.data, "--run", directory, *OPTIONS, "--epochs", epochs,
+                *options]
 
     def assert_all_finite(self, directory):
         """Every checkpoint of the run holds finite numbers only."""
@@ -179,6 +183,53 @@ class NonfiniteSteps(GuardTest):
                       RELGRAD_FAULT="nan:5")
         self.assertRegex(result.err, "relgrad: warning: .*bad-step-000000005")
         self.assertIn("step 5 is left out", result.err)
+
+
+class EndOfTheAllocation(GuardTest):
+    def stopped_after(self, directory, *options, ranks=2, **environment):
+        """Runs until the end of the allocation stops it; how long that took."""
+        start = time.monotonic()
+        result = run(*self.words(directory, *options, epochs=1000000), ranks=ranks,
+                     **environment)
+        self.assertEqual(result.code, 75, str(result))
+        self.assertIn("by the end of the SLURM allocation", result.err)
+        self.assertEqual(status(directory)["state"], "stopped")
+        self.assertEqual(checkpoints(directory)[-1].name, f"step-{status(directory)['step']:09d}")
+        return time.monotonic() - start
+
+    def test_the_run_stops_before_it_with_a_checkpoint_and_code_75(self):
+        directory = self.folder / "job"
+        end = int(time.time()) + 7
+        taken = self.stopped_after(directory, "--stop-margin-seconds", 2,
+                                   SLURM_JOB_END_TIME=str(end))
+        self.assertLess(time.time(), end)
+        self.assertGreater(taken, 3)
+        self.assertGreater(status(directory)["step"], 0)
+
+    def test_an_allocation_shorter_than_the_margin_does_some_work(self):
+        directory = self.folder / "short"
+        self.stopped_after(directory, ranks=0, SLURM_JOB_END_TIME=str(int(time.time()) + 4))
+        self.assertGreater(status(directory)["step"], 0)
+
+    def test_a_margin_of_zero_does_not_look_and_nonsense_is_warned_of(self):
+        for name, options, end in (("zero", ["--stop-margin-seconds", 0], "1000"),
+                                   ("nonsense", [], "soon")):
+            result = must(*self.words(self.folder / name, *options), SLURM_JOB_END_TIME=end)
+            self.assertEqual("SLURM_JOB_END_TIME: 'soon'" in result.err, name == "nonsense")
+
+
+class Signals(GuardTest):
+    def test_a_second_sigusr1_changes_nothing(self):
+        # A batch system may send it to every process while mpirun passes it on: it comes twice.
+        directory = self.folder / "twice"
+        launcher = support.start(*self.words(directory, epochs=1000000), ranks=2)
+        support.wait_for(lambda: support.reached(directory, 5), "step 5")
+        for rank in (0, 1, 0, 1):
+            os.kill(support.rank_process(launcher, rank), signal.SIGUSR1)
+        result = support.finish(launcher)
+        self.assertEqual(result.code, 75, str(result))
+        self.assertEqual(status(directory)["state"], "stopped")
+        self.assertEqual(checkpoints(directory)[-1].name, f"step-{status(directory)['step']:09d}")
 
 
 if __name__ == "__main__":
