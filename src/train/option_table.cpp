@@ -154,10 +154,24 @@ Rows budget_rows() {
              "stop after this many; 0: --epochs decides", resumable),
       number("max-seconds", &O::max_seconds, at_least(0.0), "s",
              "save a checkpoint and end after this long; 0: no limit", free),
+      number("stop-margin-seconds", &O::stop_margin_seconds, at_least(0.0), "s",
+             "under SLURM: save a checkpoint and end this long before the allocation does, on top "
+             "of the longest step and save; 0: do not",
+             free),
       number("patience", &O::patience, at_least<Integer>(0), "evaluations",
              "end after this many validations without a better one; 0: off", resumable),
       number("seed", &O::seed, Range<std::uint64_t>{}, "",
              "of the start, the order of samples and the noise", frozen),
+  };
+}
+
+Rows trouble_rows() {
+  using O = TrainOptions;
+  return {
+      choice("on-nonfinite", &O::on_nonfinite, {"stop", "skip", "rollback"},
+             "a log-likelihood is NaN or infinite; stop: exit code 5; skip: leave the batch out; "
+             "rollback: weights of the newest checkpoint, on with the next batch",
+             resumable),
   };
 }
 
@@ -206,6 +220,7 @@ std::vector<OptionDescription> make_table() {
       {"Model", model_rows()},
       {"Gradient and optimizer", gradient_rows()},
       {"Budget", budget_rows()},
+      {"Trouble", trouble_rows()},
       {"Parallel", parallel_rows()},
       {"Run directory", run_directory_rows()}};
   std::vector<OptionDescription> table;

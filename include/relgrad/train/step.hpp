@@ -40,6 +40,8 @@ class TrainStep {
   StepStatus look(const PreparedBatch<T>* batch, bool stop, bool save);
   /// Backward pass and update, after a look() that found everything in order.
   void move(const StepNumbers& numbers);
+  /// After look(): what its forward pass computed.
+  Workspace<T>& workspace() { return workspace_; }
   void add_data_seconds(double seconds) { seconds_.data += seconds; }
   StepSeconds take_seconds();
   std::int64_t take_bytes_sent() { return std::exchange(bytes_sent_, 0); }
