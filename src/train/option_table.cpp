@@ -188,8 +188,15 @@ Rows parallel_rows() {
              resumable, {"row"}),
       number("threads", &O::threads, Range<Integer>{.least = 1, .most = 1024}, "threads",
              "per rank", free),
-      choice("products", &O::products, {"auto", "openblas", "onednn"},
-             "library of matrix products; auto: the fastest built in", resumable),
+      choice(
+          "products", &O::products, {"auto", "openblas", "onednn", "ordered"},
+          "library of matrix products; auto: the fastest built in; ordered: relgrad's own, whose "
+          "bits depend on nothing but the numbers",
+          resumable),
+      boolean("deterministic", &O::deterministic,
+              "the same bits for any number of ranks and threads, also when a run is resumed on "
+              "another number of them",
+              resumable),
   };
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <utility>
 
+#include "relgrad/core/exact_sum.hpp"
 #include "relgrad/likelihood/log_likelihood.hpp"
 
 namespace relgrad {
@@ -12,6 +13,9 @@ namespace relgrad {
 static_assert(sizeof(StepStatus) == 6 * sizeof(double), "flat() sees every member");
 
 namespace {
+
+// A sample's log-likelihood beyond 2^30 nats counts as that much in the progress report.
+constexpr int likelihood_bits = 30;
 
 class Stopwatch {
  public:
@@ -50,8 +54,10 @@ StepStatus TrainStep<T>::look(const PreparedBatch<T>* batch, bool stop, bool sav
     std::copy_n(batch->x.data(), workspace_.input().size(), workspace_.input().data());
     std::copy_n(batch->log_slope.begin(), batch->count, workspace_.log_likelihood().begin());
     forward(*flow_, workspace_);
+    // Rounded so that the sum has the same bits on any number of ranks.
+    const ExactGrid grid(likelihood_bits, batch->global_count);
     for (const double nats : workspace_.log_likelihood()) {
-      status.log_likelihood += nats;
+      status.log_likelihood += grid.round(nats);
       if (!std::isfinite(nats)) status.nonfinite += 1;
     }
     status.samples = static_cast<double>(batch->count);

@@ -9,6 +9,7 @@
 #include "relgrad/core/log.hpp"
 #include "relgrad/mpi/agreement.hpp"
 #include "relgrad/optim/schedule.hpp"
+#include "relgrad/train/determinism.hpp"
 #include "relgrad/train/evaluation.hpp"
 #include "relgrad/train/metrics.hpp"
 #include "relgrad/train/option_table.hpp"
@@ -49,16 +50,13 @@ class Trainer {
         comm_(comm),
         dataset_(dataset),
         run_(run),
-        products_(parse_product_backend(options.products)),
+        products_(product_backend_of(options)),
         train_(open_split(options.data, dataset, "train", comm)),
         model_(build_model<T>(options, dataset, train_, products_, comm)),
-        // A norm over all parameters is one of whole gradients: clipping updates all on every rank.
-        exchange_(make_exchange<T>(
-            choose_exchange(options.clip_norm > 0 ? "dense" : options.exchange,
-                            {dataset.dimension, options.batch_size, comm.world_size()}),
-            comm, products_)),
+        exchange_(make_exchange<T>(exchange_of(options, dataset.dimension, comm.world_size()), comm,
+                                   products_)),
         update_(make_update<T>(*model_.flow, *exchange_, products_, optimizer_options_of(options),
-                               options.clip_norm)),
+                               options.clip_norm, exact_terms_of(options))),
         source_(train_, *model_.transform, options.seed, options.batch_size, comm.rank(),
                 comm.world_size(), cores_available() > options.threads),
         step_(*model_.flow, source_.capacity(), parse_gradient_kind(options.gradient), *exchange_,

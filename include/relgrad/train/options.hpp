@@ -61,7 +61,8 @@ struct TrainOptions {
   // parallel
   std::string exchange = "auto";  // auto | dense | sharded | factor
   std::int64_t threads = 1;       // per rank
-  std::string products = "auto";  // auto | openblas | onednn
+  std::string products = "auto";  // auto | openblas | onednn | ordered
+  bool deterministic = false;     // the same bits for any number of ranks and threads
 
   // run directory
   double save_every_seconds = 900;
