@@ -172,6 +172,10 @@ Rows trouble_rows() {
              "a log-likelihood is NaN or infinite; stop: exit code 5; skip: leave the batch out; "
              "rollback: weights of the newest checkpoint, on with the next batch",
              resumable),
+      number("watchdog-seconds", &O::watchdog_seconds, at_least(0.0), "s",
+             "a rank without progress for so long ends the job with exit code 7; more than the "
+             "longest step, save and log|det W|; 0: off",
+             free),
   };
 }
 

@@ -2,13 +2,13 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <sstream>
 
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
@@ -44,19 +44,36 @@ std::string environment(const char* name) {
   return value == nullptr ? "" : value;
 }
 
+/// When a process started, in clock ticks since the machine did; empty if there is none, or only
+/// what is left of one that ended and that nobody waited for (a zombie).
+std::string start_of_process(std::int64_t pid) {
+  std::ifstream file(fmt::format("/proc/{}/stat", pid));
+  std::string line;
+  std::getline(file, line);
+  const std::size_t name_end = line.rfind(')');  // "17 (a name) S 1 ...": the name may hold spaces
+  if (name_end == std::string::npos) return "";
+  std::istringstream fields(line.substr(name_end + 1));
+  std::string field;
+  for (int i = 3; i <= 22 && fields >> field; ++i) {  // numbered as in proc(5)
+    if (i == 3 && (field == "Z" || field == "X")) return "";
+  }
+  return field;
+}
+
 nlohmann::json my_identity() {
   return {{"host", mpi::host_name()},
           {"pid", static_cast<std::int64_t>(getpid())},
+          {"started", start_of_process(getpid())},
           {"job", environment("SLURM_JOB_ID")}};
 }
 
-/// A lock is stale if its process is gone (same host) or it belongs to an earlier start of this
-/// job.
+/// A lock is stale if its process is gone (same host; its number may be another's by now) or it
+/// belongs to an earlier start of this job.
 bool is_stale(const nlohmann::json& owner, const nlohmann::json& me) {
   if (owner.is_discarded() || !owner.contains("host") || !owner.contains("pid")) return true;
   if (owner.at("host") == me.at("host")) {
-    const auto pid = owner.at("pid").get<std::int64_t>();
-    return kill(static_cast<pid_t>(pid), 0) != 0 && errno == ESRCH;
+    const std::string start = start_of_process(owner.at("pid").get<std::int64_t>());
+    return start.empty() || owner.value("started", start) != start;
   }
   const auto job = me.at("job").get<std::string>();
   return !job.empty() && owner.value("job", "") == job;

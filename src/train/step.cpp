@@ -44,6 +44,7 @@ TrainStep<T>::TrainStep(Flow<T>& flow, Index capacity, GradientKind gradient, Ex
 template <class T>
 StepStatus TrainStep<T>::look(const PreparedBatch<T>* batch, bool stop, bool save) {
   Stopwatch watch;
+  heartbeat_->at(Place::forward);
   StepStatus status;
   status.stop = stop ? 1 : 0;
   status.save = save ? 1 : 0;
@@ -62,6 +63,7 @@ StepStatus TrainStep<T>::look(const PreparedBatch<T>* batch, bool stop, bool sav
     status.samples = static_cast<double>(batch->count);
   }
   seconds_.forward += watch.lap();
+  heartbeat_->at(Place::sum);
   comm_->allreduce_sum(status.flat());
   seconds_.wait += watch.lap();
   return status;
@@ -70,6 +72,7 @@ StepStatus TrainStep<T>::look(const PreparedBatch<T>* batch, bool stop, bool sav
 template <class T>
 void TrainStep<T>::move(const StepNumbers& numbers) {
   Stopwatch watch;
+  heartbeat_->at(Place::backward);
   update_->begin(numbers);
   backward(*flow_, workspace_, *linear_gradient_, *update_);
   update_->finish();

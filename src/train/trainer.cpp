@@ -66,7 +66,9 @@ class Trainer {
         faults_(Faults<T>::of_rank(comm.rank())),
         metrics_(run, comm),
         progress_(comm.is_root()),
-        stops_(options, run) {
+        stops_(options, run),
+        watchdog_(heartbeat_, options.watchdog_seconds, 3.0, end_the_job(comm)) {
+    step_.watch(heartbeat_);
     if (dataset.has_split("val")) val_.emplace(open_split(options.data, dataset, "val", comm));
     state_.position.rows = train_.rows();
     const auto n = static_cast<double>(train_.rows());
@@ -138,6 +140,8 @@ class Trainer {
   Clock::time_point start_ = Clock::now();
   Clock::time_point last_save_ = Clock::now();
   StopRequests stops_;
+  Heartbeat heartbeat_;
+  Watchdog watchdog_;
 };
 
 template <class T>
@@ -167,6 +171,8 @@ int Trainer<T>::run() {
 
 template <class T>
 StepStatus Trainer<T>::look(const DataPosition& position, bool stop, bool save) {
+  heartbeat_.begin_step(state_.step);
+  heartbeat_.at(Place::data);
   batch_ = nullptr;
   const auto data_start = Clock::now();
   const auto trouble = mpi::trouble_in([&] { batch_ = &source_.at(position); });
@@ -199,12 +205,14 @@ std::optional<int> Trainer<T>::step() {
   }
   ++state_.step;
   state_.position.samples_consumed += static_cast<std::uint64_t>(batch_->global_count);
+  heartbeat_.at(Place::run_directory);
   log_step(step_numbers.lr);
   return std::nullopt;
 }
 
 template <class T>
 void Trainer<T>::leave_out(const DataPosition& position, const StepStatus& status) {
+  heartbeat_.at(Place::checkpoint);
   progress_.end_line();
   guard_.leave_out(
       {&step_.workspace(), position, status.nonfinite, status.samples, numbers(status).lr}, state_);
@@ -212,6 +220,7 @@ void Trainer<T>::leave_out(const DataPosition& position, const StepStatus& statu
 
 template <class T>
 void Trainer<T>::mend_state() {
+  heartbeat_.at(Place::checkpoint);
   if (guard_.state_is_finite()) return;
   progress_.end_line();
   guard_.leave_out({}, state_);
@@ -256,27 +265,22 @@ void Trainer<T>::log_step(double lr) {
 
 template <class T>
 void Trainer<T>::show_progress(bool now) {
-  ProgressState progress;
-  progress.fraction = static_cast<double>(state_.position.samples_consumed) / total_samples_;
-  progress.epoch = state_.epochs_done();
-  progress.epochs = total_samples_ / static_cast<double>(train_.rows());
-  progress.step = state_.step;
-  progress.train_bits_per_dim = -(metrics_.last_log_likelihood() + state_.log_abs_det) /
-                                (static_cast<double>(dataset_.dimension) * std::log(2.0));
-  progress.val_bits_per_dim = state_.last_val_bits_per_dim;
-  progress.samples_per_s = metrics_.last_samples_per_s();
-  progress_.show(progress, now);
+  progress_.show(progress_of(state_, metrics_, total_samples_, dataset_.dimension), now);
 }
 
 template <class T>
 void Trainer<T>::validate() {
   if (!val_) return;
+  heartbeat_.at(Place::validation);
   EvaluationRequest request;
   request.split = "val";
   request.samples = options_.eval_samples;
   request.seed = options_.seed;
   request.batch_size = source_.capacity();
-  const Evaluation evaluation = evaluate_split(model_, *val_, request, comm_);
+  const auto beat = [this](std::uint64_t, std::span<const double>) {
+    heartbeat_.at(Place::validation);  // batch by batch: validations may be long
+  };
+  const Evaluation evaluation = evaluate_split(model_, *val_, request, comm_, beat);
   state_.record_validation(evaluation.nonfinite == 0 ? evaluation.bits_per_dim : HUGE_VAL,
                            evaluation.log_abs_det_nats);
   metrics_.write_evaluation(state_, evaluation);
@@ -297,6 +301,7 @@ void Trainer<T>::end_of_epoch() {
 template <class T>
 bool Trainer<T>::save(bool must) {
   if (last_saved_step_ == state_.step) return true;
+  heartbeat_.at(Place::checkpoint);
   const auto result = checkpoints_.save(state_);
   metrics_.add_checkpoint_seconds(result.seconds);
   stops_.add_save_seconds(result.seconds);

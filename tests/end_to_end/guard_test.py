@@ -218,6 +218,46 @@ class EndOfTheAllocation(GuardTest):
             self.assertEqual("SLURM_JOB_END_TIME: 'soon'" in result.err, name == "nonsense")
 
 
+class Hangs(GuardTest):
+    LIMIT = 3
+
+    def ended(self, result, began):
+        """The lines of a job that its watchdog ended, and soon."""
+        self.assertEqual(result.code, 7, str(result))
+        self.assertLess(time.monotonic() - began, 10 * self.LIMIT)
+        return [line for line in result.errors() if "hangs" in line]
+
+    def test_a_rank_that_hangs_is_named_and_the_job_ends(self):
+        for ranks, bad_rank in ((1, 0), (2, 0), (2, 1), (4, 2)):
+            with self.subTest(ranks=ranks, rank=bad_rank):
+                began = time.monotonic()
+                result = run(*self.words(self.folder / f"{ranks}-{bad_rank}", "--watchdog-seconds",
+                                         self.LIMIT), ranks=ranks,
+                             RELGRAD_FAULT=f"hang:7:{bad_rank}")
+                line, = self.ended(result, began)
+                self.assertRegex(line, f"rank {bad_rank} on .* hangs: .* s in 'data' of step 7:")
+
+    def test_a_rank_that_is_frozen_ends_the_job_as_well(self):
+        directory = self.folder / "frozen"
+        launcher = support.start(*self.words(directory, "--watchdog-seconds", self.LIMIT,
+                                             epochs=1000000), ranks=2)
+        support.wait_for(lambda: support.reached(directory, 5), "step 5")
+        began = time.monotonic()
+        os.kill(support.rank_process(launcher, 1), signal.SIGSTOP)
+        line, = self.ended(support.finish(launcher), began)
+        self.assertIn("rank 0 on ", line)
+
+    def test_a_run_that_hung_goes_on_with_resume(self):
+        directory = self.folder / "again"
+        result = run(*self.words(directory, "--watchdog-seconds", self.LIMIT), ranks=2,
+                     RELGRAD_FAULT=f"hang:{EPOCH + 3}:1")
+        self.assertEqual(result.code, 7, str(result))
+        result = must(*self.words(directory, "--watchdog-seconds", self.LIMIT, "--resume", "auto"),
+                      ranks=2)
+        self.assertIn(f"resumed from {directory}", result.err)
+        self.assertEqual(status(directory)["step"], 3 * EPOCH)
+
+
 class Signals(GuardTest):
     def test_a_second_sigusr1_changes_nothing(self):
         # A batch system may send it to every process while mpirun passes it on: it comes twice.

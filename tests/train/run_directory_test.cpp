@@ -72,6 +72,26 @@ TEST_F(RunDirectoryTest, TakesOverTheLockOfADeadProcess) {
   EXPECT_EQ(trouble(), "");
 }
 
+TEST_F(RunDirectoryTest, TakesOverTheLockOfAProcessThatEndedAndNobodyWaitedFor) {
+  const pid_t zombie = fork();
+  if (zombie == 0) _exit(0);
+  siginfo_t info;
+  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(zombie), &info, WEXITED | WNOWAIT), 0);
+
+  lock(mpi::host_name(), zombie);
+
+  EXPECT_EQ(trouble(), "");
+  waitpid(zombie, nullptr, 0);
+}
+
+TEST_F(RunDirectoryTest, TakesOverTheLockOfAProcessWhoseNumberIsAnothersNow) {
+  write(run_ / "LOCK",
+        nlohmann::json{{"host", mpi::host_name()}, {"pid", 1}, {"started", "no"}}.dump());
+  EXPECT_EQ(trouble(), "");
+  write(run_ / "LOCK", nlohmann::json{{"host", mpi::host_name()}, {"pid", 1}}.dump());
+  EXPECT_THAT(trouble(), HasSubstr("in use by process 1 on "));
+}
+
 TEST_F(RunDirectoryTest, TakesOverALockThatCannotBeRead) {
   write(run_ / "LOCK", "{\"host\": ");
   EXPECT_EQ(trouble(), "");

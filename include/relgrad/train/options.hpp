@@ -56,6 +56,8 @@ struct TrainOptions {
   // trouble
   std::string on_nonfinite = "stop";  // stop | skip | rollback
 
+  double watchdog_seconds = 0;  // 0: off
+
   // parallel
   std::string exchange = "auto";  // auto | dense | sharded | factor
   std::int64_t threads = 1;       // per rank
