@@ -1,18 +1,14 @@
 #include "relgrad/train/run_directory.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <fstream>
 
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
-#include "relgrad/mpi/communicator.hpp"
 
 namespace relgrad {
 
@@ -37,33 +33,6 @@ void write_file_atomically(const fs::path& path, const std::string& content) {
   if (error) throw DiskError(fmt::format("{}: cannot write: {}", path.string(), error.message()));
 }
 
-namespace {
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
-nlohmann::json my_identity() {
-  return {{"host", mpi::host_name()},
-          {"pid", static_cast<std::int64_t>(getpid())},
-          {"job", environment("SLURM_JOB_ID")}};
-}
-
-/// A lock is stale if its process is gone (same host) or it belongs to an earlier start of this
-/// job.
-bool is_stale(const nlohmann::json& owner, const nlohmann::json& me) {
-  if (owner.is_discarded() || !owner.contains("host") || !owner.contains("pid")) return true;
-  if (owner.at("host") == me.at("host")) {
-    const auto pid = owner.at("pid").get<std::int64_t>();
-    return kill(static_cast<pid_t>(pid), 0) != 0 && errno == ESRCH;
-  }
-  const auto job = me.at("job").get<std::string>();
-  return !job.empty() && owner.value("job", "") == job;
-}
-
-}  // namespace
-
 RunDirectory::RunDirectory(fs::path path, bool may_exist) : path_(std::move(path)) {
   std::error_code error;
   const bool holds_run = fs::exists(path_ / "config.ini") || fs::exists(path_ / "ckpt");
@@ -81,42 +50,17 @@ RunDirectory::RunDirectory(fs::path path, bool may_exist) : path_(std::move(path
     throw UsageError(fmt::format("--run: {} asks this run to stay stopped; remove it to go on",
                                  (path_ / "STOP").string()));
   }
-  take_lock();
-}
-
-void RunDirectory::take_lock() const {
-  const fs::path lock = path_ / "LOCK";
-  const nlohmann::json me = my_identity();
-  for (int attempt = 0; attempt < 2; ++attempt) {
-    const int descriptor = ::open(lock.c_str(), O_CREAT | O_EXCL | O_WRONLY, 0644);
-    if (descriptor >= 0) {
-      const std::string text = me.dump() + "\n";
-      const bool written =
-          ::write(descriptor, text.data(), text.size()) == static_cast<ssize_t>(text.size());
-      ::close(descriptor);
-      if (written) return;
-      std::error_code ignored;
-      fs::remove(lock, ignored);
-      throw DiskError(
-          fmt::format("{}: cannot write; free space or choose another --run", lock.string()));
-    }
-    std::ifstream file(lock);
-    const auto owner = nlohmann::json::parse(file, nullptr, false);
-    if (!is_stale(owner, me)) {
-      throw UsageError(fmt::format(
-          "--run: {} is in use by process {} on {}; wait for it, or remove {} if that job is dead",
-          path_.string(), owner.at("pid").get<std::int64_t>(), owner.value("host", "?"),
-          lock.string()));
-    }
-    std::error_code ignored;
-    fs::remove(lock, ignored);  // left by a job that died
+  try {
+    lock_.emplace(path_);
+  } catch (const Error&) {
+    if (made_) fs::remove(path_, error);
+    throw;
   }
-  throw UsageError(fmt::format("--run: {} is being opened by another job", path_.string()));
 }
 
 RunDirectory::~RunDirectory() {
+  lock_.reset();
   std::error_code ignored;
-  fs::remove(path_ / "LOCK", ignored);
   if (made_) fs::remove(path_, ignored);  // only if nothing was written to it
 }
 

@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <set>
 #include <sstream>
 
 #include "relgrad/core/error.hpp"
@@ -70,6 +71,26 @@ TEST_F(RunDirectoryTest, IsLockedWhileItIsOpenAndFreeAfterwards) {
 TEST_F(RunDirectoryTest, TakesOverTheLockOfADeadProcess) {
   lock(mpi::host_name(), dead_process());
   EXPECT_EQ(trouble(), "");
+}
+
+TEST_F(RunDirectoryTest, TakesOverTheLockOfAZombieAndOfANumberThatLivesOn) {
+  const pid_t zombie = fork();
+  if (zombie == 0) _exit(0);
+  siginfo_t ended;
+  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(zombie), &ended, WEXITED | WNOWAIT), 0);
+  lock(mpi::host_name(), zombie);
+  EXPECT_EQ(trouble(), "");
+  waitpid(zombie, nullptr, 0);
+  for (const pid_t number : {getppid(), getpid()}) {  // given to somebody else, or to us
+    lock(mpi::host_name(), number);
+    EXPECT_EQ(trouble(), "");
+  }
+}
+
+TEST_F(RunDirectoryTest, ALockThatCannotBeWrittenLeavesNothing) {
+  fs::create_directories(run_ / "LOCK");
+  EXPECT_THROW(RunDirectory(run_, true), DiskError);
+  EXPECT_TRUE(fs::is_directory(run_ / "LOCK"));
 }
 
 TEST_F(RunDirectoryTest, TakesOverALockThatCannotBeRead) {
