@@ -105,12 +105,19 @@ void RunDirectory::set_aside_checkpoints_after(std::int64_t step) const {
 }
 
 void RunDirectory::append_metrics(const nlohmann::json& line) {
-  std::ofstream file(path_ / "metrics.jsonl", std::ios::app);
+  const fs::path path = path_ / "metrics.jsonl";
+  std::error_code error;
+  const std::uintmax_t bytes_before = fs::file_size(path, error);
+  std::ofstream file(path, std::ios::app);
   file << line.dump() << '\n';
   file.flush();
-  if (!file && !metrics_warned_) {
+  if (file) return;
+  const std::string reason = std::strerror(errno);
+  file.close();
+  if (!error) fs::resize_file(path, bytes_before, error);  // half a line would spoil the next
+  if (!metrics_warned_) {
     log_warning(fmt::format("{}: cannot write: {}; metrics are lost until there is space",
-                            (path_ / "metrics.jsonl").string(), std::strerror(errno)));
+                            path.string(), reason));
     metrics_warned_ = true;
   }
 }
