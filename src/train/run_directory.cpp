@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <fstream>
 
@@ -91,10 +92,12 @@ void RunDirectory::set_aside_checkpoints_after(std::int64_t step) const {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(path_ / "ckpt", error)) {
     const std::string name = entry.path().filename().string();
-    if (!name.starts_with("step-")) continue;
-    const std::string digits = name.substr(5);
-    if (digits.empty() || digits.find_first_not_of("0123456789") != std::string::npos) continue;
-    if (std::stoll(digits) <= step) continue;
+    std::int64_t of = -1;
+    const char* const end = name.data() + name.size();
+    if (!name.starts_with("step-") ||
+        std::from_chars(name.data() + 5, end, of) != std::from_chars_result{end, std::errc()} ||
+        of <= step)
+      continue;
     fs::path aside = path_ / "ckpt" / (".stale-" + name);
     for (int i = 1; fs::exists(aside); ++i)
       aside = path_ / "ckpt" / fmt::format(".stale-{}-{}", name, i);

@@ -93,6 +93,21 @@ TEST_F(RunDirectoryTest, ALockThatCannotBeWrittenLeavesNothing) {
   EXPECT_TRUE(fs::is_directory(run_ / "LOCK"));
 }
 
+TEST_F(RunDirectoryTest, SetsLaterCheckpointsAsideAndNothingElse) {
+  const RunDirectory run(run_, true);
+  for (const std::string name :
+       {"step-000000005", "step-000000006", "step-", "step-7x", "step-99999999999999999999"})
+    fs::create_directories(run_ / "ckpt" / name);
+
+  run.set_aside_checkpoints_after(5);
+
+  std::set<std::string> left;
+  for (const auto& entry : fs::directory_iterator(run_ / "ckpt"))
+    left.insert(entry.path().filename().string());
+  EXPECT_EQ(left, (std::set<std::string>{"step-000000005", ".stale-step-000000006", "step-",
+                                         "step-7x", "step-99999999999999999999"}));
+}
+
 TEST_F(RunDirectoryTest, TakesOverALockThatCannotBeRead) {
   write(run_ / "LOCK", "{\"host\": ");
   EXPECT_EQ(trouble(), "");
