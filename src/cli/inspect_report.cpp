@@ -167,6 +167,7 @@ Inspection inspect_run(const fs::path& run, bool verify) {
   report["checkpoints"] = checkpoint_table(run, rejected);
   if (!rejected.empty()) report["rejected"] = rejected;
   if (verify) {
+    inspection.problems = rejected;
     for (const checkpoint::Found& found : checkpoint::list(run)) {
       for (const std::string& problem : checkpoint::verify(found)) {
         inspection.problems.push_back(found.directory.filename().string() + ": " + problem);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -112,6 +113,7 @@ int main_or_throw(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace relgrad;
+  std::signal(SIGXFSZ, SIG_IGN);  // past `ulimit -f` a write fails and is told like a full disk
   try {
     return cli::main_or_throw(argc, argv);
   } catch (const Error& error) {

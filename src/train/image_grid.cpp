@@ -1,12 +1,12 @@
 #include "relgrad/train/image_grid.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <string>
 
 #include "relgrad/core/error.hpp"
+#include "relgrad/train/run_directory.hpp"
 
 #define STB_IMAGE_WRITE_STATIC
 #define STB_IMAGE_WRITE_IMPLEMENTATION
@@ -53,11 +53,16 @@ void write_image_grid(const std::filesystem::path& path, const Matrix<double>& v
     }
   }
   const auto narrow = [](Index value) { return static_cast<int>(value); };
-  if (stbi_write_png(path.c_str(), narrow(total_width), narrow(total_height), narrow(channels),
-                     pixels.data(), narrow(total_width * channels)) == 0) {
-    throw DiskError(
-        fmt::format("--output: cannot write {}; check the directory and its space", path.string()));
-  }
+  // Into memory: a file that stb writes may be cut by a full disk without a word.
+  std::string png;
+  const auto append = [](void* text, void* data, int bytes) {
+    static_cast<std::string*>(text)->append(static_cast<const char*>(data),
+                                            static_cast<std::size_t>(bytes));
+  };
+  if (stbi_write_png_to_func(append, &png, narrow(total_width), narrow(total_height),
+                             narrow(channels), pixels.data(), narrow(total_width * channels)) == 0)
+    throw Error(ExitCode::internal, "out of memory: sample fewer images with --count");
+  write_file_atomically(path, png);
 }
 
 }  // namespace relgrad

@@ -79,21 +79,6 @@ class ResumeTest(support.Test):
         self.assertEqual((status(run)["state"], status(run)["step"]), ("done", STEPS))
         return result
 
-    def assert_same_bits(self, run, expected):
-        ours, theirs = checkpoints(run)[-1], checkpoints(expected)[-1]
-        self.assertEqual(ours.name, theirs.name)
-        hashes, expected_hashes = ({t["name"]: t["hash"] for t in support.manifest(c)["tensors"]}
-                                   for c in (ours, theirs))
-        self.assertEqual(*(support.manifest(c)["state"]["metrics"] for c in (ours, theirs)))
-        self.assertTrue(any(name.startswith("optimizer/moment2/") for name in hashes))
-        self.assertEqual(hashes, expected_hashes)
-        values, expected_values = support.tensors(ours), support.tensors(theirs)
-        for name, value in expected_values.items():
-            self.assertEqual(values[name].tobytes(), value.tobytes(), name)
-        self.assertEqual(support.lasting_metrics(run), support.lasting_metrics(expected))
-        steps = [(line["kind"], line["step"]) for line in support.metrics(run)]
-        self.assertEqual(len(steps), len(set(steps)), "doubled steps")
-
 
 class Stopping(ResumeTest):
     def test_by_a_file_and_by_max_seconds_then_resumed_ends_with_the_same_bits(self):

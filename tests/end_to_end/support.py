@@ -49,11 +49,12 @@ class Result:
                 if line.startswith(("relgrad: error:", "relgrad: internal error:"))]
 
 
-def start(*words, ranks=0, **environment):
+def start(*words, ranks=0, program=PROGRAM, **environment):
     """Starts the program, alone or under mpirun, in a process group of its own."""
     launcher = [MPIRUN, "--oversubscribe", "-n", str(ranks)] if ranks else []
-    return subprocess.Popen([*launcher, PROGRAM, *map(str, words)], stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True, start_new_session=True,
+    return subprocess.Popen([*launcher, program, *map(str, words)], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, errors="replace",
+                            start_new_session=True,
                             env={**os.environ, **ENVIRONMENT, **environment})
 
 
@@ -129,6 +130,22 @@ class Test(unittest.TestCase):
             self.assertIn(str(part), result.errors()[0])
         return result
 
+    def assert_same_bits(self, run, expected):
+        """The last checkpoints agree in every bit, and so do the lasting metrics of two runs."""
+        ours, theirs = checkpoints(run)[-1], checkpoints(expected)[-1]
+        self.assertEqual(ours.name, theirs.name)
+        hashes, expected_hashes = ({t["name"]: t["hash"] for t in manifest(c)["tensors"]}
+                                   for c in (ours, theirs))
+        self.assertEqual(*(manifest(c)["state"]["metrics"] for c in (ours, theirs)))
+        self.assertTrue(any(name.startswith("optimizer/moment2/") for name in hashes))
+        self.assertEqual(hashes, expected_hashes)
+        values, expected_values = tensors(ours), tensors(theirs)
+        for name, value in expected_values.items():
+            self.assertEqual(values[name].tobytes(), value.tobytes(), name)
+        self.assertEqual(lasting_metrics(run), lasting_metrics(expected))
+        steps = [(line["kind"], line["step"]) for line in metrics(run)]
+        self.assertEqual(len(steps), len(set(steps)), "doubled steps")
+
 
 def metrics(directory, kind=None):
     """Lines of metrics.jsonl, all or of one kind."""
@@ -157,7 +174,7 @@ def status(directory):
 
 def checkpoints(directory):
     """Oldest first."""
-    return sorted(directory.glob("ckpt/step-*"))
+    return sorted(directory.glob("ckpt/step-" + 9 * "[0-9]"))
 
 
 def manifest(checkpoint):

@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <set>
 #include <sstream>
 
 #include "relgrad/core/error.hpp"
@@ -72,24 +73,39 @@ TEST_F(RunDirectoryTest, TakesOverTheLockOfADeadProcess) {
   EXPECT_EQ(trouble(), "");
 }
 
-TEST_F(RunDirectoryTest, TakesOverTheLockOfAProcessThatEndedAndNobodyWaitedFor) {
+TEST_F(RunDirectoryTest, TakesOverTheLockOfAZombieAndOfANumberThatLivesOn) {
   const pid_t zombie = fork();
   if (zombie == 0) _exit(0);
-  siginfo_t info;
-  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(zombie), &info, WEXITED | WNOWAIT), 0);
-
+  siginfo_t ended;
+  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(zombie), &ended, WEXITED | WNOWAIT), 0);
   lock(mpi::host_name(), zombie);
-
   EXPECT_EQ(trouble(), "");
   waitpid(zombie, nullptr, 0);
+  for (const pid_t number : {getppid(), getpid()}) {  // given to somebody else, or to us
+    lock(mpi::host_name(), number);
+    EXPECT_EQ(trouble(), "");
+  }
 }
 
-TEST_F(RunDirectoryTest, TakesOverTheLockOfAProcessWhoseNumberIsAnothersNow) {
-  write(run_ / "LOCK",
-        nlohmann::json{{"host", mpi::host_name()}, {"pid", 1}, {"started", "no"}}.dump());
-  EXPECT_EQ(trouble(), "");
-  write(run_ / "LOCK", nlohmann::json{{"host", mpi::host_name()}, {"pid", 1}}.dump());
-  EXPECT_THAT(trouble(), HasSubstr("in use by process 1 on "));
+TEST_F(RunDirectoryTest, ALockThatCannotBeWrittenLeavesNothing) {
+  fs::create_directories(run_ / "LOCK");
+  EXPECT_THROW(RunDirectory(run_, true), DiskError);
+  EXPECT_TRUE(fs::is_directory(run_ / "LOCK"));
+}
+
+TEST_F(RunDirectoryTest, SetsLaterCheckpointsAsideAndNothingElse) {
+  const RunDirectory run(run_, true);
+  for (const std::string name :
+       {"step-000000005", "step-000000006", "step-", "step-7x", "step-99999999999999999999"})
+    fs::create_directories(run_ / "ckpt" / name);
+
+  run.set_aside_checkpoints_after(5);
+
+  std::set<std::string> left;
+  for (const auto& entry : fs::directory_iterator(run_ / "ckpt"))
+    left.insert(entry.path().filename().string());
+  EXPECT_EQ(left, (std::set<std::string>{"step-000000005", ".stale-step-000000006", "step-",
+                                         "step-7x", "step-99999999999999999999"}));
 }
 
 TEST_F(RunDirectoryTest, TakesOverALockThatCannotBeRead) {

@@ -6,7 +6,10 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+
+#include "relgrad/train/run_lock.hpp"
 
 namespace relgrad {
 
@@ -38,10 +41,9 @@ class RunDirectory {
   bool stop_requested() const;
 
  private:
-  void take_lock() const;
-
   std::filesystem::path path_;
   bool made_ = false;
+  std::optional<RunLock> lock_;
   bool metrics_warned_ = false;
 };
 
