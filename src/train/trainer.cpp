@@ -17,6 +17,7 @@
 #include "relgrad/train/resume.hpp"
 #include "relgrad/train/run_checkpoints.hpp"
 #include "relgrad/train/run_directory.hpp"
+#include "relgrad/train/save_report.hpp"
 #include "relgrad/train/step.hpp"
 #include "relgrad/train/step_guard.hpp"
 #include "relgrad/train/stop.hpp"
@@ -80,6 +81,7 @@ class Trainer {
     if (!resume.candidates.empty()) {
       state_ = checkpoints_.load(resume);
       last_saved_step_ = state_.step;
+      record_changed_options(options, resume, state_, comm);
     }
   }
 
@@ -134,6 +136,7 @@ class Trainer {
   Progress progress_;
 
   const PreparedBatch<T>* batch_ = nullptr;  // the last one looked at
+  SaveReport save_report_;
   RunState state_;
   double total_samples_ = 0;
   std::int64_t last_saved_step_ = -1;
@@ -309,6 +312,9 @@ bool Trainer<T>::save(bool must) {
   if (result.saved) {
     last_saved_step_ = state_.step;
     guard_.saved();
+    const std::string again = save_report_.worked(state_.step);
+    if (!again.empty()) log_info(again);
+    if (!result.trouble.empty()) log_warning("checkpoint saved, but " + result.trouble);
     return true;
   }
   progress_.end_line();
@@ -316,7 +322,7 @@ bool Trainer<T>::save(bool must) {
     mpi::throw_on_all_ranks(
         DiskError(fmt::format("the last checkpoint could not be saved: {}", result.trouble)));
   }
-  log_warning(fmt::format("checkpoint not saved, training goes on: {}", result.trouble));
+  log_warning(save_report_.failed(state_.step, result.trouble));
   return false;
 }
 
@@ -337,15 +343,7 @@ int Trainer<T>::done() {
   if (state_.last_evaluated_step != state_.step) validate();
   save(true);
   write_status("done", 0);
-  if (std::isfinite(state_.best_val_bits_per_dim)) {
-    log_info(fmt::format("done: {} steps in {}; best validation {:.4f} bits/dim at step {}",
-                         state_.step, duration_text(seconds_since(start_)),
-                         state_.best_val_bits_per_dim, state_.best_step));
-  } else {
-    log_info(
-        fmt::format("done: {} steps in {}", state_.step, duration_text(seconds_since(start_))));
-  }
-  log_info(fmt::format("next: relgrad evaluate --run {} --data {}", options_.run, options_.data));
+  announce_end(options_, state_, seconds_since(start_));
   return 0;
 }
 

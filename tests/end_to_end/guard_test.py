@@ -148,17 +148,16 @@ class NonfiniteSteps(GuardTest):
 
     def test_an_update_that_overflows_is_never_saved(self):
         # The one update of a run that would save at its end: to infinity, or to where no
-        # log-likelihood is finite. Without a validation, which would see it as well.
-        data = prepared(*support.SMALL, "--rows", ROWS)
+        # log-likelihood is finite.
         for options, cause in (("--optimizer sgd --lr 1e300 --precision float64 --clip-norm 1e-9",
                                 "samples is not finite"),
                                ("--optimizer sgd --lr 1e300", "is not finite on rank 0")):
             for policy, ranks in (("stop", 1), ("skip", 2), ("rollback", 2)):
                 with self.subTest(options=options, policy=policy):
                     directory = self.folder / f"{policy}-{len(options)}"
-                    result = run("train", "--data", data, "--run", directory, *OPTIONS,
-                                 "--schedule", "constant", "--max-steps", 1, *options.split(),
-                                 "--on-nonfinite", policy, ranks=ranks)
+                    result = run(*self.words(directory, "--schedule", "constant", "--max-steps", 1,
+                                            *options.split(), "--on-nonfinite", policy),
+                                 ranks=ranks)
                     self.assertEqual(result.code, 5, str(result))
                     if policy != "rollback":
                         self.assertIn(cause, result.errors()[0])
@@ -216,6 +215,81 @@ class EndOfTheAllocation(GuardTest):
                                    ("nonsense", [], "soon")):
             result = must(*self.words(self.folder / name, *options), SLURM_JOB_END_TIME=end)
             self.assertEqual("SLURM_JOB_END_TIME: 'soon'" in result.err, name == "nonsense")
+
+
+class SavesThatFail(GuardTest):
+    RARELY = ("--eval-every", 1000000)  # so that no checkpoint is saved for being the best
+
+    def put_a_file_in_the_way(self, directory):
+        """RUN/ckpt is a file from now on; a save that is under way may make the folder again."""
+        for attempt in range(1000):
+            try:
+                if (directory / "ckpt").is_dir():
+                    (directory / "ckpt").rename(directory / f"away-{attempt}")
+                (directory / "ckpt").touch(exist_ok=False)
+                return
+            except OSError:
+                continue
+        self.fail("ckpt cannot be replaced")
+
+    def test_are_told_in_full_once_then_counted_and_the_end_is_told(self):
+        directory = self.folder / "full"
+        launcher = support.start(*self.words(directory, *self.RARELY, "--save-every-seconds",
+                                             0.1, epochs=1000000), ranks=2)
+        support.wait_for(lambda: support.reached(directory, 5), "step 5")
+        self.put_a_file_in_the_way(directory)
+        time.sleep(1)
+        (directory / "ckpt").unlink()
+        support.wait_for(lambda: checkpoints(directory), "checkpoint")
+        (directory / "STOP").touch()
+        result = support.finish(launcher)
+        self.assertEqual(result.code, 75, str(result))
+        lines = [line for line in result.err.splitlines() if "checkpoint" in line]
+        in_full = [line for line in lines if "training goes on:" in line]
+        self.assertEqual(len(in_full), 1, str(result))
+        self.assertIn(f"{directory}/ckpt", in_full[0])
+        self.assertRegex(result.err, r"still not saved, 2nd time, since step \d+\n")
+        self.assertRegex(result.err, r"still not saved, 3rd time, since step \d+\n")
+        self.assertRegex(result.err, r"saved again at step \d+, after \d+ that could not be saved")
+        self.assert_all_finite(directory)
+
+    def test_that_the_last_one_failed_is_an_error(self):
+        result = run(*self.words(self.folder / "last"), RELGRAD_FAULT="checkpoint:staged:fail")
+        self.assertEqual(result.code, 6, str(result))
+        self.assertIn("the last checkpoint could not be saved", result.errors()[0])
+
+    def test_trouble_after_the_checkpoint_exists_is_told(self):
+        directory = self.folder / "tidy"
+        result = must(*self.words(directory, *self.RARELY), ranks=2,
+                      RELGRAD_FAULT="checkpoint:renamed:fail")
+        self.assertIn("checkpoint saved, but ", result.err)
+        self.assertEqual(len(checkpoints(directory)), 1)
+
+
+class History(GuardTest):
+    def test_changed_options_and_rollbacks_stay_in_every_later_checkpoint(self):
+        directory = self.folder / "changed"
+        must(*self.words(directory, "--max-steps", 5))
+        must(*self.words(directory, "--max-steps", EPOCH, "--lr", 0.0005, "--resume", "auto"))
+        result = must(*self.words(directory, "--lr", 0.0005, "--resume", "auto", "--on-nonfinite",
+                                  "rollback"), RELGRAD_FAULT="nan:20", ranks=2)
+        self.assertIn("changed option on-nonfinite: stop -> rollback", result.err)
+        self.assertNotIn("changed option lr", result.err)
+        must(*self.words(directory, "--lr", 0.0005, "--resume", "auto", "--on-nonfinite",
+                         "rollback"))
+        last = checkpoints(directory)[-1]
+        self.assertEqual(support.manifest(last)["state"]["history"], [
+            {"step": 5, "samples_consumed": 150,
+             "changes": ["lr: 0.001 -> 0.0005", "max-steps: 5 -> 14"]},
+            {"step": 14, "samples_consumed": 400,
+             "changes": ["max-steps: 14 -> 0", "on-nonfinite: stop -> rollback"]},
+            {"step": 20, "samples_consumed": 580, "changes": ["rolled back to step 14"]}])
+        self.assertIn("lr: 0.001 -> 0.0005", must("inspect", last).out)
+
+    def test_a_run_that_was_left_alone_has_none(self):
+        directory = self.folder / "alone"
+        must(*self.words(directory))
+        self.assertEqual(support.manifest(checkpoints(directory)[-1])["state"]["history"], [])
 
 
 class Hangs(GuardTest):
