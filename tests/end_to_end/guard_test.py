@@ -292,6 +292,62 @@ class History(GuardTest):
         self.assertEqual(support.manifest(checkpoints(directory)[-1])["state"]["history"], [])
 
 
+class AuditOrder(GuardTest):
+    def audit(self, where, first, end, *options):
+        """Objects that audit-order prints for steps [first, end)."""
+        result = must("audit-order", *where, "--data", self.data, "--from-step", first, "--to-step",
+                      end, "--json", *options)
+        return [json.loads(line) for line in result.out.splitlines()]
+
+    def test_an_epoch_is_a_permutation_and_ranks_share_each_step(self):
+        directory = self.folder / "run"
+        must(*self.words(directory))
+        steps = self.audit(("--run", directory), 0, 2 * EPOCH)
+        self.assertEqual([line["step"] for line in steps], list(range(2 * EPOCH)))
+        self.assertEqual([line["epoch"] for line in steps], [0] * EPOCH + [1] * EPOCH)
+        epochs = [[row for line in steps[e * EPOCH:(e + 1) * EPOCH] for row in line["rows"]]
+                  for e in (0, 1)]
+        self.assertNotEqual(*epochs)
+        for epoch in epochs:
+            self.assertEqual(sorted(epoch), list(range(ROWS)))
+        of_ranks = self.audit(("--checkpoint", checkpoints(directory)[0]), 5, EPOCH, "--ranks", 4)
+        self.assertEqual(len(of_ranks), 4 * (EPOCH - 5))
+        for step in range(5, EPOCH):
+            parts = [line["rows"] for line in of_ranks if line["step"] == step]
+            self.assertEqual(sum(parts, []), steps[step]["rows"])
+        words = must("audit-order", "--run", directory, "--data", self.data, "--from-step", 3,
+                     "--to-step", 4).out
+        self.assertEqual(words, f"step 3 epoch 0: {' '.join(map(str, steps[3]['rows']))}\n")
+
+    def test_it_names_what_training_took_also_after_the_batch_size_changed(self):
+        # The report of a bad step names the row that the last sample of a rank's part came from.
+        for ranks, bad_rank in ((1, 0), (2, 0), (4, 3)):
+            with self.subTest(ranks=ranks):
+                directory = self.folder / str(ranks)
+                must(*self.words(directory, "--max-steps", 6))
+                must("train", "--data", self.data, "--run", directory, *OPTIONS[2:], "--epochs", 3,
+                     "--batch-size", 16, "--resume", "auto", "--on-nonfinite", "skip", ranks=ranks,
+                     RELGRAD_FAULT=f"nan:4:{bad_rank},nan:11:{bad_rank}")
+                self.assertEqual(bad_steps(directory), ["bad-step-000000011"])
+                part, = report(directory / "bad-step-000000011")["ranks"]
+                lines = self.audit(("--run", directory), 0, 12, "--ranks", ranks)
+                of_step = {(line["step"], line.get("rank", 0)): line["rows"] for line in lines}
+                self.assertEqual(of_step[11, bad_rank][-1], part["samples"][0]["row"])
+                sizes = [sum(len(of_step[step, rank]) for rank in range(ranks))
+                         for step in range(12)]
+                self.assertEqual(sizes, [30] * 6 + [16] * 6)
+
+    def test_mistakes_are_told(self):
+        directory = self.folder / "run"
+        must(*self.words(directory, "--max-steps", 2))
+        words = ["audit-order", "--run", directory, "--data", self.data]
+        self.refuses([*words, "--from-step", 5, "--to-step", 5], 2, "--to-step", "try 6")
+        self.refuses(words[:3], 2, "--data is missing")
+        self.refuses(["audit-order", "--run", self.folder / "none", "--data", self.data], 4, "none")
+        other = prepared(*support.SMALL, "--rows", ROWS, "--val-last", 50, "--seed", 2)
+        self.refuses(["audit-order", "--run", directory, "--data", other], 4, other.name)
+
+
 class Hangs(GuardTest):
     LIMIT = 3
 
