@@ -19,9 +19,10 @@ constexpr std::array stop_signals = {SIGINT, SIGUSR1, SIGTERM};
 volatile sig_atomic_t signal_received = 0;  // the one thing a handler may touch
 
 void on_signal(int number) {
-  // The loop finishes its step and saves. Whoever cannot wait sends a second signal: everything on
-  // disk is committed or ignored, so leaving here breaks nothing.
-  if (signal_received != 0 && number != SIGUSR1) _exit(128 + number);
+  // The loop finishes its step and saves. Whoever cannot wait sends SIGINT after that: everything
+  // on disk is committed or ignored, so leaving here breaks nothing. Batch systems repeat the
+  // others (a cancelled job's ranks get SIGTERM from SLURM and from mpirun), and mean the first.
+  if (signal_received != 0 && number == SIGINT) _exit(128 + number);
   signal_received = number;
 }
 

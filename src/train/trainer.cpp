@@ -365,6 +365,7 @@ int train_in(const TrainOptions& options, const mpi::Communicator& comm, const D
 }  // namespace
 
 int train(const TrainOptions& options, const mpi::Communicator& comm) {
+  const StopSignals signals;  // a job may be told to stop while it reads its data
   set_threads(static_cast<int>(options.threads));
   DatasetInfo dataset;
   std::unique_ptr<RunDirectory> run;

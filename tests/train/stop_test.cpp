@@ -19,19 +19,21 @@ TEST(StopSignals, RememberTheSignalThatCameByItsName) {
   }
 }
 
-TEST(StopSignals, ASecondRequestLeavesAtOnceButSigusr1MayRepeat) {
+TEST(StopSignals, SigintAfterARequestLeavesAtOnceButTheOthersMayRepeat) {
   const pid_t child = fork();
   if (child == 0) {
     const StopSignals signals;
     std::raise(SIGUSR1);
     std::raise(SIGUSR1);
     std::raise(SIGTERM);
+    std::raise(SIGTERM);
+    std::raise(SIGINT);
     _exit(0);
   }
   int status = 0;
   waitpid(child, &status, 0);
   ASSERT_TRUE(WIFEXITED(status));
-  EXPECT_EQ(WEXITSTATUS(status), 128 + SIGTERM);
+  EXPECT_EQ(WEXITSTATUS(status), 128 + SIGINT);
 }
 
 TEST(AllocationEnd, IsNearWithinTheMarginAndWhatAStepAndASaveTake) {

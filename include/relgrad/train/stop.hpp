@@ -11,7 +11,8 @@
 
 namespace relgrad {
 
-/// Catches SIGINT, SIGUSR1 and SIGTERM while it lives; a second one leaves at once. One at a time.
+/// Catches SIGINT, SIGUSR1 and SIGTERM while it lives; SIGINT after one of them leaves at once. One
+/// at a time, from before the first thing a run waits for.
 class StopSignals {
  public:
   StopSignals();
@@ -39,8 +40,8 @@ class AllocationEnd {
   double half_ = 0;  // of what was left at the start
 };
 
-/// Everything that asks a run to stop from outside: signals, RUN/STOP, --max-seconds and the end of
-/// the allocation.
+/// Everything that asks a run to stop from outside: StopSignals, RUN/STOP, --max-seconds and the
+/// end of the allocation.
 class StopRequests {
  public:
   /// @param run  null on ranks that only listen to signals
@@ -55,7 +56,6 @@ class StopRequests {
   double max_seconds_;
   const RunDirectory* run_;
   AllocationEnd allocation_;
-  StopSignals signals_;
   Clock::time_point start_ = Clock::now();
   Clock::time_point last_asked_ = start_;
   double longest_round_ = 0;
