@@ -3,6 +3,7 @@
 /// find the cause is written to RUN/bad-step-N, and the run stops, leaves the batch out or rolls
 /// back. Every decision is the same on all ranks.
 #include <string>
+#include <utility>
 
 #include "relgrad/model/workspace.hpp"
 #include "relgrad/train/resume.hpp"
@@ -18,7 +19,7 @@ class NonfinitePolicy {
   enum class Action { stop, skip, rollback };
 
   /// @param on_nonfinite  stop | skip | rollback
-  explicit NonfinitePolicy(const std::string& on_nonfinite) : wanted_(on_nonfinite) {}
+  explicit NonfinitePolicy(std::string on_nonfinite) : wanted_(std::move(on_nonfinite)) {}
   /// What to do about one more such step; counts it. Leaving out a batch does not help against
   /// parameters that are not finite themselves.
   Action decide(bool parameters_are_finite);
