@@ -31,6 +31,8 @@ std::string_view meaning_of_exit_code(int code) {
       return "diverged: the log-likelihood or a parameter is no longer finite";
     case 6:
       return "disk: cannot write";
+    case 7:
+      return "hung: a rank made no progress for --watchdog-seconds";
     case 75:
       return "stopped on request: start again (train: with --resume auto)";
     default:

@@ -56,7 +56,7 @@ Command train_command() {
       {"mpirun -n 2 relgrad train --data data/images --run runs/second --config "
        "jobs/mnist-best.ini --resume auto",
        "the same line after a stop, also on other numbers of ranks"}};
-  command.exit_codes = {0, 1, 2, 3, 4, 5, 6, 75};
+  command.exit_codes = {0, 1, 2, 3, 4, 5, 6, 7, 75};
   command.options =
       joined({table_options(line->options),
               group("Options from a file",

@@ -40,6 +40,11 @@ class ExchangeBase : public Exchange<T> {
     timed(values.size(), [&] { comm_->allreduce_sum(values); });
   }
 
+  void sum_exact(std::span<double> values) override {
+    if (ranks() == 1 || values.empty()) return;
+    timed(values.size() * sizeof(double) / sizeof(T), [&] { comm_->allreduce_sum(values); });
+  }
+
  protected:
   int ranks() const { return comm_->world_size(); }
 
@@ -59,9 +64,8 @@ class ExchangeBase : public Exchange<T> {
       std::fill_n(tile, left.rows() * columns, T{0});
       return;
     }
-    products_->gemm(Transpose::no, Transpose::yes, left.rows(), columns, left.cols(), T{1},
-                    left.data(), left.rows(), right.data() + begin, right.rows(), T{0}, tile,
-                    left.rows());
+    products_->gemm(Transpose::no, Transpose::yes, left.rows(), columns, left.cols(), left.data(),
+                    left.rows(), right.data() + begin, right.rows(), Onto::zero, tile, left.rows());
   }
 
   std::vector<std::int64_t> own_counts(Index rows, Index cols) const {
@@ -164,11 +168,13 @@ class ShardedExchange final : public ExchangeBase<T> {
 template <class T>
 class FactorExchange final : public ExchangeBase<T> {
  public:
-  using ExchangeBase<T>::ExchangeBase;
-  std::string_view name() const override { return "factor"; }
-  Range own_columns(Index cols) const override {
-    return part_of(cols, this->comm_->rank(), this->ranks());
+  enum class Columns { own, all };  // what each rank updates
+  FactorExchange(const mpi::Communicator& comm, const Products& products, Columns columns)
+      : ExchangeBase<T>(comm, products), columns_(columns) {}
+  std::string_view name() const override {
+    return columns_ == Columns::own ? "factor" : "gathered";
   }
+  Range own_columns(Index cols) const override { return columns_of(this->comm_->rank(), cols); }
 
   void outer_product(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
                      const typename Exchange<T>::Apply& apply) override {
@@ -186,9 +192,15 @@ class FactorExchange final : public ExchangeBase<T> {
     }
   }
 
-  void publish(MatrixMap<T> updated) override { this->allgather_columns(updated); }
+  void publish(MatrixMap<T> updated) override {
+    if (columns_ == Columns::own) this->allgather_columns(updated);
+  }
 
  private:
+  Range columns_of(int rank, Index cols) const {
+    return columns_ == Columns::all ? Range{0, cols} : part_of(cols, rank, this->ranks());
+  }
+
   /// left_ = every rank's left, side by side; right_ = the own rows of every rank's right,
   /// likewise: both in the order of the global batch. Returns the number of samples.
   Index gather(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right, const Range& own) {
@@ -201,10 +213,11 @@ class FactorExchange final : public ExchangeBase<T> {
     std::vector<std::int64_t> left_counts;
     std::vector<std::int64_t> send_counts;
     std::vector<std::int64_t> receive_counts;
-    send_.resize(static_cast<std::size_t>(right.size()));
+    const Index copies = columns_ == Columns::all ? this->ranks() : 1;
+    send_.resize(static_cast<std::size_t>(right.size() * copies));
     Index filled = 0;
     for (int r = 0; r < this->ranks(); ++r) {
-      const Range part = part_of(right.rows(), r, this->ranks());
+      const Range part = columns_of(r, right.rows());
       const Index here = samples[static_cast<std::size_t>(r)];
       left_counts.push_back(left.rows() * here);
       send_counts.push_back(part.size() * right.cols());
@@ -225,6 +238,7 @@ class FactorExchange final : public ExchangeBase<T> {
   }
 
   std::vector<T> left_, right_, send_, tile_;
+  Columns columns_;
 };
 
 }  // namespace
@@ -246,7 +260,9 @@ std::unique_ptr<Exchange<T>> make_exchange(std::string_view name, const mpi::Com
                                            const Products& products) {
   if (name == "dense") return std::make_unique<DenseExchange<T>>(comm, products);
   if (name == "sharded") return std::make_unique<ShardedExchange<T>>(comm, products);
-  if (name == "factor") return std::make_unique<FactorExchange<T>>(comm, products);
+  using Factor = FactorExchange<T>;
+  if (name == "factor") return std::make_unique<Factor>(comm, products, Factor::Columns::own);
+  if (name == "gathered") return std::make_unique<Factor>(comm, products, Factor::Columns::all);
   throw UsageError(
       fmt::format("--exchange: '{}' is not available; use dense, sharded or factor", name));
 }

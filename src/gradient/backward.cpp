@@ -33,8 +33,26 @@ ConstMatrixMap<T> right_half(const MatrixMap<T>& pair) {
 template <class T>
 void multiply_transposed(const LinearLayer<T>& layer, const ConstMatrixMap<T>& in, T* out) {
   const Index d = layer.dimension();
-  layer.products().gemm(Transpose::yes, Transpose::no, d, in.cols(), d, T{1}, layer.weight().data(),
-                        d, in.data(), d, T{0}, out, d);
+  layer.products().gemm(Transpose::yes, Transpose::no, d, in.cols(), d, layer.weight().data(), d,
+                        in.data(), d, Onto::zero, out, d);
+}
+
+/// Adds sum_n weights_n delta_n to the sum of parameter `id`.
+template <class T>
+void add_weighted_sum(const ConstMatrixMap<T>& delta, const Vector<T>& weights, ParameterId id,
+                      GradientSink<T>& sink) {
+  const Index dimension = delta.rows();
+  if (const auto exact = sink.exact(id, static_cast<std::size_t>(dimension))) {
+    for (Index n = 0; n < delta.cols(); ++n) {
+      const T* column = delta.data() + n * dimension;
+      for (Index d = 0; d < dimension; ++d) {
+        const T term = weights[n] * column[d];
+        exact->sums[static_cast<std::size_t>(d)] += exact->grid.round(static_cast<double>(term));
+      }
+    }
+    return;
+  }
+  VectorMap<T>(sink.sum(id).data(), dimension).noalias() += delta * weights;
 }
 
 /// G_W = Delta X^T + B W^{-T},   G_b = Delta 1
@@ -46,8 +64,7 @@ class PlainGradient final : public LinearGradient<T> {
     const ConstMatrixMap<T> delta = left_half(pair);
     if (needs_delta_in) multiply_transposed(layer, delta, scratch.data());
 
-    std::span<T> bias_sum = sink.sum(layer.bias_id());
-    VectorMap<T>(bias_sum.data(), layer.dimension()) += delta.rowwise().sum();
+    add_weighted_sum<T>(delta, Vector<T>::Ones(delta.cols()), layer.bias_id(), sink);
 
     inverse_transposed_ =
         LuFactors("plain gradient", layer.weight()).inverse().transpose().template cast<T>();
@@ -75,9 +92,10 @@ class RelativeGradient final : public LinearGradient<T> {
     }
 
     const ConstVectorMap<T> b = layer.bias();
-    weights_ = (y.transpose() * b).array() + T{1};
-    std::span<T> bias_sum = sink.sum(layer.bias_id());
-    VectorMap<T>(bias_sum.data(), layer.dimension()).noalias() += delta * weights_;
+    weights_.setOnes(y.cols());  // 1 + y_n . b
+    layer.products().gemm(Transpose::yes, Transpose::no, y.cols(), 1, y.rows(), y.data(), y.rows(),
+                          b.data(), b.size(), Onto::itself, weights_.data(), y.cols());
+    add_weighted_sum(delta, weights_, layer.bias_id(), sink);
     sink.per_sample(layer.bias_id(), {T{1}, nullptr});
 
     sink.outer_product(layer.weight_id(), delta, right_half(scratch), {T{1}, nullptr});

@@ -30,9 +30,9 @@ void GradientBuffer<T>::outer_product(ParameterId id, const ConstMatrixMap<T>& l
                                       const ConstMatrixMap<T>& right,
                                       const PerSampleTerm<T>& term) {
   // sum += left right^T
-  products_->gemm(Transpose::no, Transpose::yes, left.rows(), right.rows(), left.cols(), T{1},
-                  left.data(), left.rows(), right.data(), right.rows(), T{1}, sum(id).data(),
-                  left.rows());
+  products_->gemm(Transpose::no, Transpose::yes, left.rows(), right.rows(), left.cols(),
+                  left.data(), left.rows(), right.data(), right.rows(), Onto::itself,
+                  sum(id).data(), left.rows());
   per_sample(id, term);
 }
 

@@ -11,6 +11,7 @@
 #include <array>
 #include <cstdlib>
 
+#include "linalg/kernels/ordered_gemm.hpp"
 #include "relgrad/core/error.hpp"
 
 namespace relgrad {
@@ -27,12 +28,21 @@ ProductBackend parse_product_backend(std::string_view name) {
   if (name == "auto") return ProductBackend::openblas;
 #endif
   if (name == "openblas") return ProductBackend::openblas;
-  throw UsageError(
-      fmt::format("--products: '{}' is none of auto, openblas, onednn; leave it at auto", name));
+  if (name == "ordered") return ProductBackend::ordered;
+  throw UsageError(fmt::format(
+      "--products: '{}' is none of auto, openblas, onednn, ordered; leave it at auto", name));
 }
 
 std::string_view name_of(ProductBackend backend) {
-  return backend == ProductBackend::onednn ? "onednn" : "openblas";
+  switch (backend) {
+    case ProductBackend::onednn:
+      return "onednn";
+    case ProductBackend::ordered:
+      return "ordered";
+    case ProductBackend::openblas:
+      break;
+  }
+  return "openblas";
 }
 
 Products::Products(ProductBackend backend) : backend_(backend) {}
@@ -44,28 +54,39 @@ blasint narrow(Index value) { return static_cast<blasint>(value); }
 
 }  // namespace
 
-void Products::gemm(Transpose op_a, Transpose op_b, Index m, Index n, Index k, float alpha,
-                    const float* a, Index lda, const float* b, Index ldb, float beta, float* c,
-                    Index ldc) const {
+void Products::gemm(Transpose op_a, Transpose op_b, Index m, Index n, Index k, const float* a,
+                    Index lda, const float* b, Index ldb, Onto onto, float* c, Index ldc) const {
   if (m == 0 || n == 0) return;
+  const float beta = onto == Onto::itself ? 1.0F : 0.0F;
+  if (backend_ == ProductBackend::ordered) {
+    kernels::ordered_gemm(kernels::OrderedProduct<float>{op_a == Transpose::yes,
+                                                         op_b == Transpose::yes, m, n, k, a, lda, b,
+                                                         ldb, onto == Onto::itself, c, ldc});
+    return;
+  }
 #ifdef RELGRAD_HAVE_ONEDNN
   if (backend_ == ProductBackend::onednn && k > 0) {
     // oneDNN is row-major: C^T = op(B)^T op(A)^T, and a column-major C is a row-major C^T.
-    dnnl_sgemm(static_cast<char>(op_b), static_cast<char>(op_a), n, m, k, alpha, b, ldb, a, lda,
+    dnnl_sgemm(static_cast<char>(op_b), static_cast<char>(op_a), n, m, k, 1.0F, b, ldb, a, lda,
                beta, c, ldc);
     return;
   }
 #endif
-  cblas_sgemm(CblasColMajor, cblas(op_a), cblas(op_b), narrow(m), narrow(n), narrow(k), alpha, a,
+  cblas_sgemm(CblasColMajor, cblas(op_a), cblas(op_b), narrow(m), narrow(n), narrow(k), 1.0F, a,
               narrow(lda), b, narrow(ldb), beta, c, narrow(ldc));
 }
 
-void Products::gemm(Transpose op_a, Transpose op_b, Index m, Index n, Index k, double alpha,
-                    const double* a, Index lda, const double* b, Index ldb, double beta, double* c,
-                    Index ldc) const {
+void Products::gemm(Transpose op_a, Transpose op_b, Index m, Index n, Index k, const double* a,
+                    Index lda, const double* b, Index ldb, Onto onto, double* c, Index ldc) const {
   if (m == 0 || n == 0) return;
-  cblas_dgemm(CblasColMajor, cblas(op_a), cblas(op_b), narrow(m), narrow(n), narrow(k), alpha, a,
-              narrow(lda), b, narrow(ldb), beta, c, narrow(ldc));
+  if (backend_ == ProductBackend::ordered) {
+    kernels::ordered_gemm(kernels::OrderedProduct<double>{op_a == Transpose::yes,
+                                                          op_b == Transpose::yes, m, n, k, a, lda,
+                                                          b, ldb, onto == Onto::itself, c, ldc});
+    return;
+  }
+  cblas_dgemm(CblasColMajor, cblas(op_a), cblas(op_b), narrow(m), narrow(n), narrow(k), 1.0, a,
+              narrow(lda), b, narrow(ldb), onto == Onto::itself ? 1.0 : 0.0, c, narrow(ldc));
 }
 
 void set_threads(int threads) {

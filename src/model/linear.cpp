@@ -25,9 +25,9 @@ void LinearLayer<T>::forward(const ConstMatrixMap<T>& input, MatrixMap<T> output
                              std::span<double> /*log_abs_det*/) const {
   // Y = W X + b, the bias laid down first so that the product adds to it
   output.colwise() = Vector<T>(bias());
-  products_->gemm(Transpose::no, Transpose::no, dimension_, input.cols(), dimension_, T{1},
-                  weight().data(), dimension_, input.data(), dimension_, T{1}, output.data(),
-                  dimension_);
+  products_->gemm(Transpose::no, Transpose::no, dimension_, input.cols(), dimension_,
+                  weight().data(), dimension_, input.data(), dimension_, Onto::itself,
+                  output.data(), dimension_);
 }
 
 template <class T>

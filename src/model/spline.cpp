@@ -139,18 +139,54 @@ void SplineLayer<T>::backward(const ConstMatrixMap<T>& input, const ConstMatrixM
   T* slopes = gradients.sum(slopes_id_).data();
   const auto knots_size = static_cast<Index>(kernels::spline_knots_size(static_cast<int>(bins_)));
   const auto chain_size = static_cast<Index>(kernels::spline_chain_size(static_cast<int>(bins_)));
+  const std::size_t sums_size = kernels::spline_sums_size(static_cast<int>(bins_));
+  const std::optional<ExactSums> exact = gradients.exact(widths_id_, exact_size());
   // Split over dimensions, never over samples: sums do not depend on the number of threads.
 #pragma omp parallel for schedule(static) if (dimension_ * input.cols() >= threaded_batch_size)
   for (Index tile = 0; tile < tile_count(dimension_); ++tile) {
-    static thread_local std::vector<T> sums;  // keeps its memory from step to step
-    sums.assign(kernels::spline_sums_size(static_cast<int>(bins_)), T(0));
     const kernels::TileShape shape = tile_shape(tile, dimension_, bins_);
     const Index first = tile * lanes_max;
+    if (exact) {
+      kernels::spline_backward_exact(
+          shape, knots_.data() + tile * knots_size, input.data() + first, delta_out.data() + first,
+          delta_in.data() + first, input.cols(), exact->grid,
+          exact->sums.data() + static_cast<std::size_t>(tile) * sums_size);
+      continue;
+    }
+    static thread_local std::vector<T> sums;  // keeps its memory from step to step
+    sums.assign(sums_size, T(0));
     kernels::spline_backward(shape, knots_.data() + tile * knots_size, input.data() + first,
                              delta_out.data() + first, delta_in.data() + first, input.cols(),
                              sums.data());
     kernels::spline_chain(shape, sums.data(), chain_.data() + tile * chain_size,
                           static_cast<T>(bound_), widths + first, heights + first, slopes + first);
+  }
+}
+
+template <class T>
+std::size_t SplineLayer<T>::exact_size() const {
+  return static_cast<std::size_t>(tile_count(dimension_)) *
+         kernels::spline_sums_size(static_cast<int>(bins_));
+}
+
+template <class T>
+void SplineLayer<T>::finish_exact(SmallGradients<T>& gradients) const {
+  const std::optional<ExactSums> exact = gradients.exact(widths_id_, exact_size());
+  if (!exact) return;
+  T* widths = gradients.sum(widths_id_).data();
+  T* heights = gradients.sum(heights_id_).data();
+  T* slopes = gradients.sum(slopes_id_).data();
+  const std::size_t sums_size = kernels::spline_sums_size(static_cast<int>(bins_));
+  const auto chain_size = static_cast<Index>(kernels::spline_chain_size(static_cast<int>(bins_)));
+#pragma omp parallel for schedule(static)
+  for (Index tile = 0; tile < tile_count(dimension_); ++tile) {
+    static thread_local std::vector<T> sums;
+    const auto of_tile = exact->sums.subspan(static_cast<std::size_t>(tile) * sums_size, sums_size);
+    sums.assign(of_tile.begin(), of_tile.end());
+    const Index first = tile * lanes_max;
+    kernels::spline_chain(tile_shape(tile, dimension_, bins_), sums.data(),
+                          chain_.data() + tile * chain_size, static_cast<T>(bound_), widths + first,
+                          heights + first, slopes + first);
   }
 }
 

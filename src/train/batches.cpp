@@ -15,6 +15,17 @@ std::uint64_t DataPosition::batch(std::uint64_t batch_size) const {
   return std::min(batch_size, rows - in_epoch());
 }
 
+void rows_of_part(const DataPosition& position, std::uint64_t seed, std::int64_t batch_size,
+                  int rank, int world_size, std::vector<std::uint64_t>& rows) {
+  const std::uint64_t count = position.batch(static_cast<std::uint64_t>(batch_size));
+  const Range part = part_of(static_cast<std::int64_t>(count), rank, world_size);
+  const EpochOrder order(seed, position.epoch(), position.rows);
+  rows.clear();
+  for (std::int64_t i = part.begin; i < part.end; ++i) {
+    rows.push_back(order.sample_at(position.in_epoch() + static_cast<std::uint64_t>(i)));
+  }
+}
+
 template <class T>
 struct BatchSource<T>::Impl {
   const SplitReader* train;
@@ -33,16 +44,11 @@ struct BatchSource<T>::Impl {
   std::future<void> pending;
 
   void prepare(const DataPosition& position, PreparedBatch<T>& batch) {
-    const std::uint64_t count = position.batch(static_cast<std::uint64_t>(batch_size));
-    const Range part = part_of(static_cast<std::int64_t>(count), rank, world_size);
-    const EpochOrder order(seed, position.epoch(), position.rows);
-    rows.clear();
-    for (std::int64_t i = part.begin; i < part.end; ++i) {
-      rows.push_back(order.sample_at(position.in_epoch() + static_cast<std::uint64_t>(i)));
-    }
+    rows_of_part(position, seed, batch_size, rank, world_size, rows);
     train->read(rows, raw);
-    batch.count = part.size();
-    batch.global_count = static_cast<std::int64_t>(count);
+    batch.count = static_cast<Index>(rows.size());
+    batch.global_count =
+        static_cast<std::int64_t>(position.batch(static_cast<std::uint64_t>(batch_size)));
     std::fill(batch.log_slope.begin(), batch.log_slope.end(), 0.0);
     transform->forward(raw, {seed, Purpose::dequantize_train, position.epoch()},
                        MatrixMap<T>(batch.x.data(), batch.x.rows(), batch.count),

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <optional>
 
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/partition.hpp"
@@ -13,6 +14,7 @@
 #include "relgrad/likelihood/log_likelihood.hpp"
 #include "relgrad/linalg/lu.hpp"
 #include "relgrad/mpi/agreement.hpp"
+#include "relgrad/train/determinism.hpp"
 #include "relgrad/train/run_directory.hpp"
 #include "relgrad/train/step.hpp"
 
@@ -28,6 +30,16 @@ FlowSpec spec_of(const BenchStepOptions& options, Index dimension) {
   return make_flow_spec(dimension, options.layers, activation,
                         options.activation == "spline" ? activation : LayerSpec{"none", {}},
                         Latent::normal);
+}
+
+/// What decides products and exchange.
+TrainOptions train_options(const BenchStepOptions& options) {
+  TrainOptions train;
+  train.products = options.products;
+  train.exchange = options.exchange;
+  train.batch_size = options.batch_size;
+  train.deterministic = options.deterministic;
+  return train;
 }
 
 template <class T>
@@ -57,13 +69,12 @@ struct Bench {
   std::int64_t done = 0;
 
   Bench(const BenchStepOptions& options, Index dimension, const mpi::Communicator& comm)
-      : products(parse_product_backend(options.products)),
+      : products(product_backend_of(train_options(options))),
         flow(spec_of(options, dimension), products),
-        exchange(make_exchange<T>(
-            choose_exchange(options.exchange, {dimension, options.batch_size, comm.world_size()}),
-            comm, products)),
+        exchange(make_exchange<T>(exchange_of(train_options(options), dimension, comm.world_size()),
+                                  comm, products)),
         update(make_update<T>(flow, *exchange, products, {parse_optimizer_kind(options.optimizer)},
-                              0.0)),
+                              0.0, exact_terms_of(train_options(options)))),
         batch(random_batch<T>(dimension, options.batch_size,
                               part_of(options.batch_size, comm.rank(), comm.world_size()),
                               options.seed)),
@@ -155,18 +166,35 @@ int dump(const BenchStepOptions& options, const mpi::Communicator& comm) {
   return 0;
 }
 
+double milliseconds_of(Bench<float>& bench) {
+  const auto start = std::chrono::steady_clock::now();
+  bench.run();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+      .count();
+}
+
+double median_of(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
 nlohmann::json time_steps(const BenchStepOptions& options, const mpi::Communicator& comm) {
   Bench<float> bench(options, options.dim, comm);
-  for (std::int64_t i = 0; i < options.warmup; ++i) bench.run();
+  BenchStepOptions other = options;
+  other.deterministic = false;
+  std::optional<Bench<float>> without;
+  if (options.deterministic) without.emplace(other, options.dim, comm);
+  for (std::int64_t i = 0; i < options.warmup; ++i) {
+    bench.run();
+    if (without) without->run();
+  }
   bench.step.take_seconds();
   bench.step.take_bytes_sent();
   std::vector<double> milliseconds;
+  std::vector<double> without_milliseconds;
   for (std::int64_t i = 0; i < options.steps; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    bench.run();
-    milliseconds.push_back(
-        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
-            .count());
+    milliseconds.push_back(milliseconds_of(bench));
+    if (without) without_milliseconds.push_back(milliseconds_of(*without));
   }
   const StepSeconds parts = bench.step.take_seconds();
   const double n = static_cast<double>(options.steps);
@@ -175,19 +203,21 @@ nlohmann::json time_steps(const BenchStepOptions& options, const mpi::Communicat
   // 8 B D^2 flops a layer, 6 the first (MATH section 2)
   const double flops = (8.0 * static_cast<double>(options.layers) - 2.0) *
                        static_cast<double>(options.batch_size) * d * d;
-  const double median = milliseconds[milliseconds.size() / 2];
-  return {{"median_ms", median},
-          {"min_ms", milliseconds.front()},
-          {"max_ms", milliseconds.back()},
-          {"steps", options.steps},
-          {"gflops_per_s", flops / median * 1e-6},
-          {"ms_by_part",
-           {{"forward", parts.forward / n * 1e3},
-            {"backward", parts.backward / n * 1e3},
-            {"exchange", parts.exchange / n * 1e3},
-            {"wait", parts.wait / n * 1e3},
-            {"optimizer", parts.optimizer / n * 1e3}}},
-          {"bytes_sent_per_step", bench.step.take_bytes_sent() / options.steps}};
+  const double median = median_of(milliseconds);
+  nlohmann::json time = {{"median_ms", median},
+                         {"min_ms", milliseconds.front()},
+                         {"max_ms", milliseconds.back()},
+                         {"steps", options.steps},
+                         {"gflops_per_s", flops / median * 1e-6},
+                         {"ms_by_part",
+                          {{"forward", parts.forward / n * 1e3},
+                           {"backward", parts.backward / n * 1e3},
+                           {"exchange", parts.exchange / n * 1e3},
+                           {"wait", parts.wait / n * 1e3},
+                           {"optimizer", parts.optimizer / n * 1e3}}},
+                         {"bytes_sent_per_step", bench.step.take_bytes_sent() / options.steps}};
+  if (without) time["not_deterministic_median_ms"] = median_of(without_milliseconds);
+  return time;
 }
 
 }  // namespace
@@ -214,9 +244,9 @@ int bench_step(const BenchStepOptions& options, const mpi::Communicator& comm) {
         {"optimizer", options.optimizer},
         {"threads", options.threads},
         {"ranks", comm.world_size()},
-        {"exchange",
-         choose_exchange(options.exchange, {options.dim, options.batch_size, comm.world_size()})},
-        {"products", name_of(parse_product_backend(options.products))},
+        {"exchange", exchange_of(train_options(options), options.dim, comm.world_size())},
+        {"products", name_of(product_backend_of(train_options(options)))},
+        {"deterministic", options.deterministic},
         {"precision", "float32"}}}};
   mpi::together(comm, [&] {
     if (!comm.is_root()) return;
@@ -230,6 +260,12 @@ int bench_step(const BenchStepOptions& options, const mpi::Communicator& comm) {
                error, limit);
     fmt::print("time    median {:.2f} ms, min {:.2f}, max {:.2f} over {} steps after {} warm-ups\n",
                ms("median_ms"), ms("min_ms"), ms("max_ms"), options.steps, options.warmup);
+    if (options.deterministic) {
+      fmt::print(
+          "        without --deterministic, turn by turn: median {:.2f} ms; cost {:+.1f} %\n",
+          ms("not_deterministic_median_ms"),
+          100.0 * (ms("median_ms") / ms("not_deterministic_median_ms") - 1.0));
+    }
     fmt::print("rate    {:.0f} GFLOP/s in matrix products\n", ms("gflops_per_s"));
     for (const auto& [part, value] : time["ms_by_part"].items()) {
       fmt::print("  {:10} {:8.2f} ms\n", part, value.get<double>());

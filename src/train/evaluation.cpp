@@ -6,6 +6,8 @@
 #include <chrono>
 #include <cmath>
 #include <numbers>
+#include <numeric>
+#include <utility>
 
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/partition.hpp"
@@ -21,6 +23,10 @@ namespace {
 struct Sums {
   double nats = 0, squares = 0, logit_nats = 0, count = 0, nonfinite = 0;
 };
+
+// Samples are added up in blocks of this many rows, and the blocks in their order, whoever computed
+// them: the bits do not depend on the number of ranks.
+constexpr std::int64_t block_rows = 32;
 
 template <class T>
 class Evaluator {
@@ -68,9 +74,11 @@ class Evaluator {
   RawBatch raw_;
 };
 
-void add(Sums& sums, const std::vector<double>& nats, const std::vector<double>& logit,
-         double center) {
+/// Adds the samples of rows first_row, first_row + 1, ... to their blocks.
+void add(std::vector<Sums>& blocks, std::int64_t first_row, const std::vector<double>& nats,
+         const std::vector<double>& logit, double center) {
   for (std::size_t n = 0; n < nats.size(); ++n) {
+    Sums& sums = blocks[(static_cast<std::size_t>(first_row) + n) / block_rows];
     if (!std::isfinite(nats[n])) {
       sums.nonfinite += 1;
       continue;
@@ -80,6 +88,21 @@ void add(Sums& sums, const std::vector<double>& nats, const std::vector<double>&
     sums.squares += (nats[n] - center) * (nats[n] - center);
     sums.logit_nats += logit[n];
   }
+}
+
+Sums total_of(std::vector<Sums> blocks, const mpi::Communicator& comm) {
+  static_assert(sizeof(Sums) == 5 * sizeof(double));
+  // exact: one rank has a block's sums, the others 0
+  comm.allreduce_sum(std::span(&blocks[0].nats, 5 * blocks.size()));
+  Sums total;
+  for (const Sums& block : blocks) {
+    total.nats += block.nats;
+    total.squares += block.squares;
+    total.logit_nats += block.logit_nats;
+    total.count += block.count;
+    total.nonfinite += block.nonfinite;
+  }
+  return total;
 }
 
 Evaluation from_sums(const Sums& sums, double center, const SplitReader& split,
@@ -103,13 +126,13 @@ Evaluation from_sums(const Sums& sums, double center, const SplitReader& split,
 
 template <class T>
 double shared_log_abs_det(const Flow<T>& flow, const mpi::Communicator& comm) {
-  double log_abs_det = 0;
+  std::vector<double> parts(flow.layer_count());
   mpi::together(comm, [&] {
-    log_abs_det = sample_independent_log_abs_det(flow, static_cast<std::size_t>(comm.rank()),
-                                                 static_cast<std::size_t>(comm.world_size()));
+    parts = log_abs_det_by_layer(flow, static_cast<std::size_t>(comm.rank()),
+                                 static_cast<std::size_t>(comm.world_size()));
   });
-  comm.allreduce_sum(std::span(&log_abs_det, 1));
-  return log_abs_det;
+  comm.allreduce_sum(std::span(parts));  // exact: one rank has the value, the others 0
+  return std::accumulate(parts.begin(), parts.end(), 0.0);
 }
 
 }  // namespace
@@ -122,9 +145,11 @@ Evaluation evaluate_split(const Model<T>& model, const SplitReader& split,
   const double log_abs_det = shared_log_abs_det(*model.flow, comm);
   const std::int64_t rows = static_cast<std::int64_t>(split.rows());
   const std::int64_t wanted = request.samples > 0 ? std::min(rows, request.samples) : rows;
-  const Range part = part_of(wanted, comm.rank(), comm.world_size());
+  const std::int64_t blocks = (wanted + block_rows - 1) / block_rows;
+  const Range own = part_of(blocks, comm.rank(), comm.world_size());
+  const Range part{own.begin * block_rows, std::min(own.end * block_rows, wanted)};
 
-  Sums sums;
+  std::vector<Sums> block_sums(static_cast<std::size_t>(blocks));
   double center = 0;
   mpi::together(comm, [&] {
     Evaluator<T> evaluator(model, split, request, log_abs_det);
@@ -137,15 +162,11 @@ Evaluation evaluate_split(const Model<T>& model, const SplitReader& split,
       const std::int64_t end = std::min(begin + request.batch_size, part.end);
       evaluator.score(static_cast<std::uint64_t>(begin), static_cast<std::uint64_t>(end), nats,
                       logit);
-      add(sums, nats, logit, center);
+      add(block_sums, begin, nats, logit, center);
       if (scores) scores(static_cast<std::uint64_t>(begin), nats);
     }
   });
-  std::array<double, 5> flat = {sums.nats, sums.squares, sums.logit_nats, sums.count,
-                                sums.nonfinite};
-  comm.allreduce_sum(std::span<double>(flat));
-  Evaluation result =
-      from_sums({flat[0], flat[1], flat[2], flat[3], flat[4]}, center, split, request);
+  Evaluation result = from_sums(total_of(std::move(block_sums), comm), center, split, request);
   result.log_abs_det_nats = log_abs_det;
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;

@@ -27,7 +27,7 @@ void Metrics::write_step(RunState& state, double lr, const StepSeconds& seconds,
   const auto now = std::chrono::steady_clock::now();
   const double wall = std::chrono::duration<double>(now - std::exchange(since_, now)).count();
   const double samples = std::exchange(state.unlogged_samples, 0.0);
-  last_log_likelihood_ = std::exchange(state.unlogged_log_likelihood, 0.0) / samples;
+  last_log_likelihood_ = std::exchange(state.unlogged_log_likelihood, 0.0) / samples;  // NaN: none
   last_samples_per_s_ = samples / wall;
   const double checkpoint = std::exchange(checkpoint_seconds_, 0.0);
   if (run_ == nullptr) return;
@@ -39,6 +39,8 @@ void Metrics::write_step(RunState& state, double lr, const StepSeconds& seconds,
                         {"samples", state.position.samples_consumed},
                         {"train_log_likelihood_without_log_abs_det_nats", last_log_likelihood_},
                         {"lr", lr},
+                        {"skipped_steps", state.skipped_steps},
+                        {"rollbacks", state.rollbacks},
                         {"samples_per_s", last_samples_per_s_},
                         {"seconds", wall},
                         {"seconds_by_part",

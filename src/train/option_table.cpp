@@ -154,10 +154,28 @@ Rows budget_rows() {
              "stop after this many; 0: --epochs decides", resumable),
       number("max-seconds", &O::max_seconds, at_least(0.0), "s",
              "save a checkpoint and end after this long; 0: no limit", free),
+      number("stop-margin-seconds", &O::stop_margin_seconds, at_least(0.0), "s",
+             "under SLURM: save a checkpoint and end this long before the allocation does, on top "
+             "of the longest step and save; 0: do not",
+             free),
       number("patience", &O::patience, at_least<Integer>(0), "evaluations",
              "end after this many validations without a better one; 0: off", resumable),
       number("seed", &O::seed, Range<std::uint64_t>{}, "",
              "of the start, the order of samples and the noise", frozen),
+  };
+}
+
+Rows trouble_rows() {
+  using O = TrainOptions;
+  return {
+      choice("on-nonfinite", &O::on_nonfinite, {"stop", "skip", "rollback"},
+             "a log-likelihood is NaN or infinite; stop: exit code 5; skip: leave the batch out; "
+             "rollback: weights of the newest checkpoint, on with the next batch",
+             resumable),
+      number("watchdog-seconds", &O::watchdog_seconds, at_least(0.0), "s",
+             "a rank without progress for so long ends the job with exit code 7; more than the "
+             "longest step, save and log|det W|; 0: off",
+             free),
   };
 }
 
@@ -170,8 +188,15 @@ Rows parallel_rows() {
              resumable, {"row"}),
       number("threads", &O::threads, Range<Integer>{.least = 1, .most = 1024}, "threads",
              "per rank", free),
-      choice("products", &O::products, {"auto", "openblas", "onednn"},
-             "library of matrix products; auto: the fastest built in", resumable),
+      choice(
+          "products", &O::products, {"auto", "openblas", "onednn", "ordered"},
+          "library of matrix products; auto: the fastest built in; ordered: relgrad's own, whose "
+          "bits depend on nothing but the numbers",
+          resumable),
+      boolean("deterministic", &O::deterministic,
+              "the same bits for any number of ranks and threads, also when a run is resumed on "
+              "another number of them",
+              resumable),
   };
 }
 
@@ -199,6 +224,7 @@ std::vector<OptionDescription> make_table() {
       {"Model", model_rows()},
       {"Gradient and optimizer", gradient_rows()},
       {"Budget", budget_rows()},
+      {"Trouble", trouble_rows()},
       {"Parallel", parallel_rows()},
       {"Run directory", run_directory_rows()}};
   std::vector<OptionDescription> table;

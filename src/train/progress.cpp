@@ -15,6 +15,20 @@ std::string duration_text(double seconds) {
   return fmt::format("{}:{:02}", total / 60, total % 60);
 }
 
+ProgressState progress_of(const RunState& state, const Metrics& metrics, double total_samples,
+                          Index dimension) {
+  ProgressState progress;
+  progress.fraction = static_cast<double>(state.position.samples_consumed) / total_samples;
+  progress.epoch = state.epochs_done();
+  progress.epochs = total_samples / static_cast<double>(state.position.rows);
+  progress.step = state.step;
+  progress.train_bits_per_dim = -(metrics.last_log_likelihood() + state.log_abs_det) /
+                                (static_cast<double>(dimension) * std::log(2.0));
+  progress.val_bits_per_dim = state.last_val_bits_per_dim;
+  progress.samples_per_s = metrics.last_samples_per_s();
+  return progress;
+}
+
 Progress::Progress(bool enabled)
     : enabled_(enabled),
       terminal_(isatty(STDERR_FILENO) != 0),

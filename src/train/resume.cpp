@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <functional>
 
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
@@ -23,8 +24,25 @@ double number_or(const nlohmann::json& json, double otherwise) {
 
 }  // namespace
 
+void RunState::record_validation(double val_bits_per_dim, double log_abs_det_nats) {
+  log_abs_det = log_abs_det_nats;
+  last_val_bits_per_dim =
+      std::isfinite(val_bits_per_dim) ? val_bits_per_dim : std::numeric_limits<double>::infinity();
+  last_evaluated_step = step;
+  if (last_val_bits_per_dim < best_val_bits_per_dim) {
+    best_val_bits_per_dim = last_val_bits_per_dim;
+    best_step = step;
+    evaluations_without_best = 0;
+  } else {
+    ++evaluations_without_best;
+  }
+}
+
 nlohmann::json to_json(const RunState& state) {
   return {{"step", state.step},
+          {"updates", state.updates},
+          {"skipped_steps", state.skipped_steps},
+          {"rollbacks", state.rollbacks},
           {"epoch", state.epochs_done()},
           {"samples_consumed", state.position.samples_consumed},
           {"rows", state.position.rows},
@@ -47,6 +65,9 @@ RunState run_state_from(const nlohmann::json& json) {
   try {
     RunState state;
     state.step = json.at("step").get<std::int64_t>();
+    state.updates = json.value("updates", state.step);
+    state.skipped_steps = json.value("skipped_steps", std::int64_t{0});
+    state.rollbacks = json.value("rollbacks", std::int64_t{0});
     state.position.samples_consumed = json.at("samples_consumed").get<std::uint64_t>();
     state.position.rows = json.at("rows").get<std::uint64_t>();
     state.seconds = json.at("seconds").get<double>();
@@ -110,14 +131,15 @@ void check_same_run(const TrainOptions& options, const DatasetInfo& dataset,
 
 }  // namespace
 
-ResumePoint find_resume_point(const TrainOptions& options, const DatasetInfo& dataset,
-                              const mpi::Communicator& comm) {
+namespace {
+
+/// Collective. What `look` finds on the root.
+ResumePoint found_by_root(const mpi::Communicator& comm,
+                          const std::function<std::vector<checkpoint::Found>()>& look) {
   nlohmann::json message = nlohmann::json::array();
   mpi::together(comm, [&] {
     if (!comm.is_root()) return;
-    const auto candidates = look_for_checkpoints(options);
-    if (!candidates.empty()) check_same_run(options, dataset, candidates.front());
-    for (const auto& found : candidates) {
+    for (const auto& found : look()) {
       message.push_back({{"directory", found.directory.string()}, {"manifest", found.manifest}});
     }
   });
@@ -127,6 +149,21 @@ ResumePoint find_resume_point(const TrainOptions& options, const DatasetInfo& da
     point.candidates.push_back({found.at("directory").get<std::string>(), found.at("manifest")});
   }
   return point;
+}
+
+}  // namespace
+
+ResumePoint find_resume_point(const TrainOptions& options, const DatasetInfo& dataset,
+                              const mpi::Communicator& comm) {
+  return found_by_root(comm, [&] {
+    auto candidates = look_for_checkpoints(options);
+    if (!candidates.empty()) check_same_run(options, dataset, candidates.front());
+    return candidates;
+  });
+}
+
+ResumePoint checkpoints_of_run(const TrainOptions& options, const mpi::Communicator& comm) {
+  return found_by_root(comm, [&] { return checkpoint::list(options.run); });
 }
 
 DatasetInfo checked_dataset(const TrainOptions& options, int world_size) {

@@ -17,12 +17,24 @@ RunCheckpoints<T>::RunCheckpoints(const TrainOptions& options, const DatasetInfo
 
 template <class T>
 checkpoint::SaveResult RunCheckpoints<T>::save(const RunState& state) {
+  return save_in(options_->run, state);
+}
+
+template <class T>
+checkpoint::SaveResult RunCheckpoints<T>::save_aside(const std::filesystem::path& directory,
+                                                     const RunState& state) {
+  return save_in(directory, state);
+}
+
+template <class T>
+checkpoint::SaveResult RunCheckpoints<T>::save_in(const std::filesystem::path& directory,
+                                                  const RunState& state) {
   const std::vector<TransformTable> tables = model_->transform->tables();
   auto all = as_const_blocks(blocks());
   for (const auto& block : table_blocks(tables)) all.push_back(block);
   const checkpoint::Retention retention{static_cast<int>(options_->keep_last), 1,
                                         static_cast<int>(options_->keep_every)};
-  return checkpoint::save(*comm_, options_->run, state.step, manifest_state(state), all, retention);
+  return checkpoint::save(*comm_, directory, state.step, manifest_state(state), all, retention);
 }
 
 template <class T>

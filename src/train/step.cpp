@@ -5,6 +5,7 @@
 #include <cmath>
 #include <utility>
 
+#include "relgrad/core/exact_sum.hpp"
 #include "relgrad/likelihood/log_likelihood.hpp"
 
 namespace relgrad {
@@ -12,6 +13,9 @@ namespace relgrad {
 static_assert(sizeof(StepStatus) == 6 * sizeof(double), "flat() sees every member");
 
 namespace {
+
+// A sample's log-likelihood beyond 2^30 nats counts as that much in the progress report.
+constexpr int likelihood_bits = 30;
 
 class Stopwatch {
  public:
@@ -40,6 +44,7 @@ TrainStep<T>::TrainStep(Flow<T>& flow, Index capacity, GradientKind gradient, Ex
 template <class T>
 StepStatus TrainStep<T>::look(const PreparedBatch<T>* batch, bool stop, bool save) {
   Stopwatch watch;
+  heartbeat_->at(Place::forward);
   StepStatus status;
   status.stop = stop ? 1 : 0;
   status.save = save ? 1 : 0;
@@ -49,13 +54,16 @@ StepStatus TrainStep<T>::look(const PreparedBatch<T>* batch, bool stop, bool sav
     std::copy_n(batch->x.data(), workspace_.input().size(), workspace_.input().data());
     std::copy_n(batch->log_slope.begin(), batch->count, workspace_.log_likelihood().begin());
     forward(*flow_, workspace_);
+    // Rounded so that the sum has the same bits on any number of ranks.
+    const ExactGrid grid(likelihood_bits, batch->global_count);
     for (const double nats : workspace_.log_likelihood()) {
-      status.log_likelihood += nats;
+      status.log_likelihood += grid.round(nats);
       if (!std::isfinite(nats)) status.nonfinite += 1;
     }
     status.samples = static_cast<double>(batch->count);
   }
   seconds_.forward += watch.lap();
+  heartbeat_->at(Place::sum);
   comm_->allreduce_sum(status.flat());
   seconds_.wait += watch.lap();
   return status;
@@ -64,6 +72,7 @@ StepStatus TrainStep<T>::look(const PreparedBatch<T>* batch, bool stop, bool sav
 template <class T>
 void TrainStep<T>::move(const StepNumbers& numbers) {
   Stopwatch watch;
+  heartbeat_->at(Place::backward);
   update_->begin(numbers);
   backward(*flow_, workspace_, *linear_gradient_, *update_);
   update_->finish();

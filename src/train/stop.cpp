@@ -4,6 +4,12 @@
 #include <unistd.h>
 
 #include <array>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "relgrad/core/log.hpp"
 
 namespace relgrad {
 
@@ -44,6 +50,60 @@ std::string StopSignals::received() {
     default:
       return "SIGTERM";
   }
+}
+
+namespace {
+
+double unix_seconds() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration<double>(now).count();
+}
+
+std::optional<double> number_in(const char* text) {
+  std::int64_t number = 0;
+  const char* const end = text + std::strlen(text);
+  const auto [stop, error] = std::from_chars(text, end, number);
+  if (error != std::errc{} || stop != end || number <= 0) return std::nullopt;
+  return static_cast<double>(number);
+}
+
+}  // namespace
+
+AllocationEnd::AllocationEnd(const char* end, double margin, double now) : margin_(margin) {
+  if (end == nullptr || margin <= 0) return;
+  end_ = number_in(end);
+  if (!end_) {
+    log_warning(std::string("SLURM_JOB_END_TIME: '") + end +
+                "' is not a time; the run will not stop by itself at the end of the allocation");
+    return;
+  }
+  half_ = std::max(0.0, (*end_ - now) / 2);
+}
+
+bool AllocationEnd::is_near(double now, double reserve) const {
+  return end_ && *end_ - now < std::min(margin_ + reserve, half_);
+}
+
+StopRequests::StopRequests(const TrainOptions& options, const RunDirectory* run)
+    : max_seconds_(options.max_seconds),
+      run_(run),
+      allocation_(run == nullptr ? nullptr : std::getenv("SLURM_JOB_END_TIME"),
+                  options.stop_margin_seconds, unix_seconds()) {}
+
+std::string StopRequests::reason() {
+  const auto now = Clock::now();
+  const auto seconds = [](Clock::duration time) {
+    return std::chrono::duration<double>(time).count();
+  };
+  longest_round_ = std::max(longest_round_, seconds(now - std::exchange(last_asked_, now)));
+  if (const std::string signal = StopSignals::received(); !signal.empty()) return signal;
+  if (run_ == nullptr) return "";
+  if (run_->stop_requested()) return "the file STOP in the run directory";
+  if (max_seconds_ > 0 && seconds(now - start_) >= max_seconds_) return "--max-seconds";
+  if (allocation_.is_near(unix_seconds(), longest_round_ + longest_save_)) {
+    return "the end of the SLURM allocation";
+  }
+  return "";
 }
 
 }  // namespace relgrad

@@ -1,16 +1,15 @@
 #include "relgrad/train/trainer.hpp"
 
 #include <fmt/format.h>
-#include <sched.h>
 
 #include <chrono>
 #include <cmath>
-#include <limits>
 
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
 #include "relgrad/mpi/agreement.hpp"
 #include "relgrad/optim/schedule.hpp"
+#include "relgrad/train/determinism.hpp"
 #include "relgrad/train/evaluation.hpp"
 #include "relgrad/train/metrics.hpp"
 #include "relgrad/train/option_table.hpp"
@@ -19,7 +18,10 @@
 #include "relgrad/train/run_checkpoints.hpp"
 #include "relgrad/train/run_directory.hpp"
 #include "relgrad/train/step.hpp"
+#include "relgrad/train/step_guard.hpp"
 #include "relgrad/train/stop.hpp"
+#include "train/announce.hpp"
+#include "train/fault.hpp"
 
 namespace relgrad {
 
@@ -29,11 +31,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-int cores_available() {
-  cpu_set_t set;
-  return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
 SplitReader open_split(const std::string& data, const DatasetInfo& dataset,
@@ -53,23 +50,25 @@ class Trainer {
         comm_(comm),
         dataset_(dataset),
         run_(run),
-        products_(parse_product_backend(options.products)),
+        products_(product_backend_of(options)),
         train_(open_split(options.data, dataset, "train", comm)),
         model_(build_model<T>(options, dataset, train_, products_, comm)),
-        // A norm over all parameters is one of whole gradients: clipping updates all on every rank.
-        exchange_(make_exchange<T>(
-            choose_exchange(options.clip_norm > 0 ? "dense" : options.exchange,
-                            {dataset.dimension, options.batch_size, comm.world_size()}),
-            comm, products_)),
+        exchange_(make_exchange<T>(exchange_of(options, dataset.dimension, comm.world_size()), comm,
+                                   products_)),
         update_(make_update<T>(*model_.flow, *exchange_, products_, optimizer_options_of(options),
-                               options.clip_norm)),
+                               options.clip_norm, exact_terms_of(options))),
         source_(train_, *model_.transform, options.seed, options.batch_size, comm.rank(),
                 comm.world_size(), cores_available() > options.threads),
         step_(*model_.flow, source_.capacity(), parse_gradient_kind(options.gradient), *exchange_,
               *update_, comm),
         checkpoints_(options, dataset, model_, *exchange_, comm),
+        guard_(options, model_, *exchange_, checkpoints_, comm),
+        faults_(Faults<T>::of_rank(comm.rank())),
         metrics_(run, comm),
-        progress_(comm.is_root()) {
+        progress_(comm.is_root()),
+        stops_(options, run),
+        watchdog_(heartbeat_, options.watchdog_seconds, 3.0, end_the_job(comm)) {
+    step_.watch(heartbeat_);
     if (dataset.has_split("val")) val_.emplace(open_split(options.data, dataset, "val", comm));
     state_.position.rows = train_.rows();
     const auto n = static_cast<double>(train_.rows());
@@ -88,7 +87,6 @@ class Trainer {
   void write_status(const std::string& state, int exit_code) const;
 
  private:
-  void announce() const;
   bool finished() const {
     return static_cast<std::int64_t>(state_.position.epoch()) >= options_.epochs ||
            (options_.max_steps > 0 && state_.step >= options_.max_steps);
@@ -96,6 +94,16 @@ class Trainer {
   bool out_of_patience() const {
     return options_.patience > 0 && state_.evaluations_without_best >= options_.patience;
   }
+  /// Reads the batch at `position` into batch_; forward pass and allreduce.
+  StepStatus look(const DataPosition& position, bool stop, bool save);
+  /// Instead of the update of a step that is not finite.
+  void leave_out(const DataPosition& position, const StepStatus& status);
+  /// Before a validation or save that is not part of a step: parameters that are not finite end the
+  /// run or are rolled back.
+  void mend_state();
+  /// What is saved was seen to be finite by a look at a batch. No step comes after the last one to
+  /// do that: this looks at the batch that would.
+  void settle();
   /// One step. Returns the exit code if the run must end now.
   std::optional<int> step();
   void validate();
@@ -103,9 +111,7 @@ class Trainer {
   bool save(bool must);
   void log_step(double lr);
   int stop(const std::string& reason);
-  int diverge(const StepStatus& status);
   int done();
-  std::string stop_reason() const;
   StepNumbers numbers(const StepStatus& status) const;
   void show_progress(bool now);
 
@@ -122,33 +128,21 @@ class Trainer {
   BatchSource<T> source_;
   TrainStep<T> step_;
   RunCheckpoints<T> checkpoints_;
+  StepGuard<T> guard_;
+  Faults<T> faults_;
   Metrics metrics_;
   Progress progress_;
 
+  const PreparedBatch<T>* batch_ = nullptr;  // the last one looked at
   RunState state_;
   double total_samples_ = 0;
   std::int64_t last_saved_step_ = -1;
   Clock::time_point start_ = Clock::now();
   Clock::time_point last_save_ = Clock::now();
-  StopSignals signals_;
+  StopRequests stops_;
+  Heartbeat heartbeat_;
+  Watchdog watchdog_;
 };
-
-template <class T>
-void Trainer<T>::announce() const {
-  std::string layers;
-  for (const LayerSpec& layer : model_.flow->spec().layers) {
-    layers += (layers.empty() ? "" : " > ") + layer.kind;
-  }
-  log_info(fmt::format("{}: {} training samples, {} dimensions, {}", dataset_.name, train_.rows(),
-                       dataset_.dimension, name_of(dataset_.type)));
-  log_info(fmt::format("model: {} transform > {} > {} latent; {} parameters, {}",
-                       name_of(model_.transform->kind()), layers, name_of(model_.flow->latent()),
-                       model_.flow->parameters().flat_size(), options_.precision));
-  log_info(fmt::format("{} rank{} x {} thread{}, {} gradient, {} exchange, {} products",
-                       comm_.world_size(), comm_.world_size() == 1 ? "" : "s", options_.threads,
-                       options_.threads == 1 ? "" : "s", options_.gradient, exchange_->name(),
-                       name_of(products_.backend())));
-}
 
 template <class T>
 int Trainer<T>::run() {
@@ -158,12 +152,7 @@ int Trainer<T>::run() {
     run_->cut_metrics(last_saved_step_);  // from scratch: -1, all lines
     if (last_saved_step_ >= 0) run_->set_aside_checkpoints_after(last_saved_step_);
   });
-  announce();
-  if (options_.threads > cores_available()) {
-    log_warning(fmt::format(
-        "--threads {} on {} core{}: start mpirun with --bind-to none or --map-by slot:PE={}",
-        options_.threads, cores_available(), cores_available() == 1 ? "" : "s", options_.threads));
-  }
+  announce(options_, dataset_, model_, *exchange_, products_, comm_.world_size());
   write_status("running", 0);
   if (finished()) log_info("this run is already done; nothing is left to train");
   if (state_.last_evaluated_step < 0 && !finished()) validate();  // the start: marginals only
@@ -181,39 +170,73 @@ int Trainer<T>::run() {
 }
 
 template <class T>
-std::optional<int> Trainer<T>::step() {
-  const PreparedBatch<T>* batch = nullptr;
+StepStatus Trainer<T>::look(const DataPosition& position, bool stop, bool save) {
+  heartbeat_.begin_step(state_.step);
+  heartbeat_.at(Place::data);
+  batch_ = nullptr;
   const auto data_start = Clock::now();
-  const auto trouble = mpi::trouble_in([&] { batch = &source_.at(state_.position); });
+  const auto trouble = mpi::trouble_in([&] { batch_ = &source_.at(position); });
   step_.add_data_seconds(seconds_since(data_start));
+  faults_.hang(state_.step);
+  batch_ = faults_.poisoned(state_.step, batch_);
+  const StepStatus status = step_.look(batch_, stop, save);
+  if (status.trouble > 0) mpi::agree(comm_, trouble);
+  return status;
+}
 
+template <class T>
+std::optional<int> Trainer<T>::step() {
   const bool wants_save =
       comm_.is_root() && seconds_since(last_save_) >= options_.save_every_seconds;
-  const StepStatus status = step_.look(batch, !stop_reason().empty(), wants_save);
-  if (status.trouble > 0) mpi::agree(comm_, trouble);
-  if (status.nonfinite > 0) return diverge(status);
-  if (status.stop > 0) return stop(stop_reason());
-  if (status.save > 0) save(false);
-
+  const std::string stop_reason = stops_.reason();
+  const StepStatus status = look(state_.position, !stop_reason.empty(), wants_save);
   const StepNumbers step_numbers = numbers(status);
-  step_.move(step_numbers);
+  const bool wants_checkpoint = status.stop > 0 || status.save > 0;
+  if (status.nonfinite > 0 || (wants_checkpoint && !guard_.state_is_finite())) {
+    leave_out(state_.position, status);  // a request to stop or to save comes again
+  } else {
+    guard_.saw_finite_step();
+    if (status.stop > 0) return stop(stop_reason);
+    if (status.save > 0) save(false);
+    step_.move(step_numbers);
+    ++state_.updates;
+    state_.unlogged_log_likelihood += status.log_likelihood;
+    state_.unlogged_samples += status.samples;
+  }
   ++state_.step;
-  state_.position.samples_consumed += static_cast<std::uint64_t>(batch->global_count);
-  state_.unlogged_log_likelihood += status.log_likelihood;
-  state_.unlogged_samples += status.samples;
+  state_.position.samples_consumed += static_cast<std::uint64_t>(batch_->global_count);
+  heartbeat_.at(Place::run_directory);
   log_step(step_numbers.lr);
   return std::nullopt;
 }
 
 template <class T>
-std::string Trainer<T>::stop_reason() const {
-  if (!StopSignals::received().empty()) return StopSignals::received();
-  if (run_ != nullptr && run_->stop_requested()) return "the file STOP in the run directory";
-  if (options_.max_seconds > 0 && comm_.is_root() &&
-      seconds_since(start_) >= options_.max_seconds) {
-    return "--max-seconds";
+void Trainer<T>::leave_out(const DataPosition& position, const StepStatus& status) {
+  heartbeat_.at(Place::checkpoint);
+  progress_.end_line();
+  guard_.leave_out(
+      {&step_.workspace(), position, status.nonfinite, status.samples, numbers(status).lr}, state_);
+}
+
+template <class T>
+void Trainer<T>::mend_state() {
+  heartbeat_.at(Place::checkpoint);
+  if (guard_.state_is_finite()) return;
+  progress_.end_line();
+  guard_.leave_out({}, state_);
+}
+
+template <class T>
+void Trainer<T>::settle() {
+  mend_state();
+  const std::int64_t skipped_steps = state_.skipped_steps;
+  for (DataPosition ahead = state_.position;;) {
+    const StepStatus status = look(ahead, false, false);
+    if (status.nonfinite == 0) break;
+    leave_out(ahead, status);
+    ahead.samples_consumed += static_cast<std::uint64_t>(batch_->global_count);
   }
-  return "";
+  state_.skipped_steps = skipped_steps;  // only looked at
 }
 
 template <class T>
@@ -225,7 +248,7 @@ StepNumbers Trainer<T>::numbers(const StepStatus& status) const {
   const double middle =
       static_cast<double>(state_.position.samples_consumed) + 0.5 * status.samples;
   const double factor = schedule.factor(middle);
-  return {state_.step, status.samples, options_.lr * factor, options_.spline_lr * factor};
+  return {state_.updates, status.samples, options_.lr * factor, options_.spline_lr * factor};
 }
 
 template <class T>
@@ -242,38 +265,24 @@ void Trainer<T>::log_step(double lr) {
 
 template <class T>
 void Trainer<T>::show_progress(bool now) {
-  ProgressState progress;
-  progress.fraction = static_cast<double>(state_.position.samples_consumed) / total_samples_;
-  progress.epoch = state_.epochs_done();
-  progress.epochs = total_samples_ / static_cast<double>(train_.rows());
-  progress.step = state_.step;
-  progress.train_bits_per_dim = -(metrics_.last_log_likelihood() + state_.log_abs_det) /
-                                (static_cast<double>(dataset_.dimension) * std::log(2.0));
-  progress.val_bits_per_dim = state_.last_val_bits_per_dim;
-  progress.samples_per_s = metrics_.last_samples_per_s();
-  progress_.show(progress, now);
+  progress_.show(progress_of(state_, metrics_, total_samples_, dataset_.dimension), now);
 }
 
 template <class T>
 void Trainer<T>::validate() {
   if (!val_) return;
+  heartbeat_.at(Place::validation);
   EvaluationRequest request;
   request.split = "val";
   request.samples = options_.eval_samples;
   request.seed = options_.seed;
   request.batch_size = source_.capacity();
-  const Evaluation evaluation = evaluate_split(model_, *val_, request, comm_);
-  state_.log_abs_det = evaluation.log_abs_det_nats;
-  state_.last_val_bits_per_dim =
-      evaluation.nonfinite == 0 ? evaluation.bits_per_dim : std::numeric_limits<double>::infinity();
-  state_.last_evaluated_step = state_.step;
-  if (state_.last_val_bits_per_dim < state_.best_val_bits_per_dim) {
-    state_.best_val_bits_per_dim = state_.last_val_bits_per_dim;
-    state_.best_step = state_.step;
-    state_.evaluations_without_best = 0;
-  } else {
-    ++state_.evaluations_without_best;
-  }
+  const auto beat = [this](std::uint64_t, std::span<const double>) {
+    heartbeat_.at(Place::validation);  // batch by batch: validations may be long
+  };
+  const Evaluation evaluation = evaluate_split(model_, *val_, request, comm_, beat);
+  state_.record_validation(evaluation.nonfinite == 0 ? evaluation.bits_per_dim : HUGE_VAL,
+                           evaluation.log_abs_det_nats);
   metrics_.write_evaluation(state_, evaluation);
 }
 
@@ -281,6 +290,7 @@ template <class T>
 void Trainer<T>::end_of_epoch() {
   const std::int64_t epoch = state_.position.epoch();
   if (epoch % options_.eval_every == 0 || finished()) {
+    mend_state();
     validate();
     show_progress(true);
     const bool best = val_ && state_.best_step == state_.step;
@@ -291,11 +301,14 @@ void Trainer<T>::end_of_epoch() {
 template <class T>
 bool Trainer<T>::save(bool must) {
   if (last_saved_step_ == state_.step) return true;
+  heartbeat_.at(Place::checkpoint);
   const auto result = checkpoints_.save(state_);
   metrics_.add_checkpoint_seconds(result.seconds);
+  stops_.add_save_seconds(result.seconds);
   last_save_ = Clock::now();
   if (result.saved) {
     last_saved_step_ = state_.step;
+    guard_.saved();
     return true;
   }
   progress_.end_line();
@@ -318,22 +331,10 @@ int Trainer<T>::stop(const std::string& reason) {
 }
 
 template <class T>
-int Trainer<T>::diverge(const StepStatus& status) {
-  progress_.end_line();
-  mpi::throw_on_all_ranks(DivergedError(
-      fmt::format("step {}: the log-likelihood of {:.0f} of {:.0f} samples is not finite; "
-                  "checkpoints up to step "
-                  "{} are kept: resume with a smaller --lr (now {}) or with --clip-norm",
-                  state_.step, status.nonfinite, status.samples,
-                  std::max<std::int64_t>(0, last_saved_step_), options_.lr)));
-}
-
-template <class T>
 int Trainer<T>::done() {
   progress_.end_line();
-  if (state_.last_evaluated_step != state_.step && val_) {
-    validate();
-  }
+  if (last_saved_step_ != state_.step) settle();
+  if (state_.last_evaluated_step != state_.step) validate();
   save(true);
   write_status("done", 0);
   if (std::isfinite(state_.best_val_bits_per_dim)) {

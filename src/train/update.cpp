@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "relgrad/gradient/buffer.hpp"
+#include "train/small_sums.hpp"
 
 namespace relgrad {
 
@@ -41,24 +42,23 @@ double lr_of(const ParameterInfo& info, const StepNumbers& numbers) {
 template <class T>
 class FusedUpdate final : public Update<T> {
  public:
-  FusedUpdate(Flow<T>& flow, Exchange<T>& exchange, const OptimizerOptions& options)
-      : store_(&flow.parameters()), exchange_(&exchange), optimizer_(options) {
-    for (ParameterId id = 0; id < store_->count(); ++id) {
-      const ParameterInfo& info = store_->info(id);
-      small_offset_.push_back(small_.size());
-      if (info.group != ParameterGroup::weight) small_.resize(small_.size() + info.size());
-    }
-    small_terms_.resize(store_->count());
-  }
+  FusedUpdate(Flow<T>& flow, Exchange<T>& exchange, const OptimizerOptions& options,
+              std::int64_t exact_terms)
+      : store_(&flow.parameters()),
+        exchange_(&exchange),
+        optimizer_(options),
+        small_(flow, exact_terms),
+        small_terms_(store_->count()) {}
 
   void begin(const StepNumbers& numbers) override {
     numbers_ = numbers;
-    std::ranges::fill(small_, T{0});
+    small_.clear();
     std::ranges::fill(small_terms_, PerSampleTerm<T>{});
   }
 
-  std::span<T> sum(ParameterId id) override {
-    return std::span(small_).subspan(small_offset_[id], store_->info(id).size());
+  std::span<T> sum(ParameterId id) override { return small_.sum(id); }
+  std::optional<ExactSums> exact(ParameterId id, std::size_t size) override {
+    return small_.exact(id, size);
   }
 
   void per_sample(ParameterId id, const PerSampleTerm<T>& term) override {
@@ -76,7 +76,7 @@ class FusedUpdate final : public Update<T> {
   }
 
   void finish() override {
-    exchange_->sum(small_);
+    small_.exchange(*exchange_);
     for (ParameterId id = 0; id < store_->count(); ++id) {
       const ParameterInfo& info = store_->info(id);
       if (info.group == ParameterGroup::weight) continue;
@@ -96,8 +96,7 @@ class FusedUpdate final : public Update<T> {
   Exchange<T>* exchange_;
   Optimizer<T> optimizer_;
   StepNumbers numbers_;
-  std::vector<T> small_;                   // sums of every parameter that is not a weight matrix
-  std::vector<std::size_t> small_offset_;  // per parameter
+  SmallSums<T> small_;
   std::vector<PerSampleTerm<T>> small_terms_;
 };
 
@@ -105,28 +104,41 @@ template <class T>
 class ClippedUpdate final : public Update<T> {
  public:
   ClippedUpdate(Flow<T>& flow, Exchange<T>& exchange, const Products& products,
-                const OptimizerOptions& options, double clip_norm)
+                const OptimizerOptions& options, double clip_norm, std::int64_t exact_terms)
       : store_(&flow.parameters()),
         exchange_(&exchange),
         optimizer_(options),
+        small_(flow, exact_terms),
         gradient_(flow.parameters(), products),
         clip_norm_(clip_norm) {}
 
   void begin(const StepNumbers& numbers) override {
     numbers_ = numbers;
+    small_.clear();
     gradient_.clear();
   }
-  std::span<T> sum(ParameterId id) override { return gradient_.sum(id); }
+  std::span<T> sum(ParameterId id) override { return small_.sum(id); }
+  std::optional<ExactSums> exact(ParameterId id, std::size_t size) override {
+    return small_.exact(id, size);
+  }
   void per_sample(ParameterId id, const PerSampleTerm<T>& term) override {
     gradient_.per_sample(id, term);
   }
   void outer_product(ParameterId id, const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
                      const PerSampleTerm<T>& term) override {
-    gradient_.outer_product(id, left, right, term);
+    const std::span<T> whole = gradient_.sum(id);
+    exchange_->outer_product(left, right, [&](Index col_begin, const ConstMatrixMap<T>& tile) {
+      std::copy_n(tile.data(), tile.size(), whole.data() + col_begin * tile.rows());
+    });
+    gradient_.per_sample(id, term);
   }
 
   void finish() override {
-    exchange_->sum(gradient_.flat());
+    small_.exchange(*exchange_);
+    for (ParameterId id = 0; id < store_->count(); ++id) {
+      if (store_->info(id).group == ParameterGroup::weight) continue;
+      std::ranges::copy(sum(id), gradient_.sum(id).begin());
+    }
     gradient_.add_per_sample_terms(numbers_.samples);
     const auto start = Clock::now();
     double square = 0;
@@ -147,6 +159,7 @@ class ClippedUpdate final : public Update<T> {
   Exchange<T>* exchange_;
   Optimizer<T> optimizer_;
   StepNumbers numbers_;
+  SmallSums<T> small_;
   GradientBuffer<T> gradient_;
   double clip_norm_;
 };
@@ -165,18 +178,19 @@ OptimizerOptions optimizer_options_of(const TrainOptions& options) {
 template <class T>
 std::unique_ptr<Update<T>> make_update(Flow<T>& flow, Exchange<T>& exchange,
                                        const Products& products, const OptimizerOptions& options,
-                                       double clip_norm) {
+                                       double clip_norm, std::int64_t exact_terms) {
   flow.parameters().allocate_moments(Optimizer<T>(options).moment_count());
   if (clip_norm > 0) {
-    return std::make_unique<ClippedUpdate<T>>(flow, exchange, products, options, clip_norm);
+    return std::make_unique<ClippedUpdate<T>>(flow, exchange, products, options, clip_norm,
+                                              exact_terms);
   }
-  return std::make_unique<FusedUpdate<T>>(flow, exchange, options);
+  return std::make_unique<FusedUpdate<T>>(flow, exchange, options, exact_terms);
 }
 
 template std::unique_ptr<Update<float>> make_update(Flow<float>&, Exchange<float>&, const Products&,
-                                                    const OptimizerOptions&, double);
+                                                    const OptimizerOptions&, double, std::int64_t);
 template std::unique_ptr<Update<double>> make_update(Flow<double>&, Exchange<double>&,
                                                      const Products&, const OptimizerOptions&,
-                                                     double);
+                                                     double, std::int64_t);
 
 }  // namespace relgrad

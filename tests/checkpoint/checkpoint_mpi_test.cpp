@@ -183,5 +183,35 @@ TEST_F(Checkpoint, BlocksThatDoNotFitAreABugOnEveryRank) {
   EXPECT_FALSE(fs::exists(run_ / "ckpt"));
 }
 
+// What training does to the tensors while the thread writes must not reach the file.
+TEST_F(Checkpoint, WrittenInBackgroundHoldsWhatWasThereWhenItBegan) {
+  State state(3);
+  const State as_begun = state;
+  Save save(comm_, run_, 40, {{"step", 40}},
+            blocks_of<const void*>(state, Partition::balanced, comm_), {}, Writing::in_background);
+  state = State(-8);
+  EXPECT_EQ(save.step(), 40);
+  const SaveResult result = save.finish();
+  EXPECT_TRUE(save.is_written());
+
+  ASSERT_TRUE(result.saved) << result.trouble;
+  EXPECT_TRUE(loaded(open(result.directory)) == as_begun);
+  EXPECT_EQ(verify(open(result.directory)), std::vector<std::string>{});
+}
+
+TEST_F(Checkpoint, ThatIsNotFinishedDoesNotExistAndTheNextSaveTidiesUp) {
+  const State state(3);
+  ASSERT_TRUE(save_step(1, state).saved);
+  {
+    const Save save(comm_, run_, 2, {{"step", 2}},
+                    blocks_of<const void*>(state, Partition::whole, comm_), {},
+                    Writing::in_background);
+  }
+  comm_.barrier();
+  EXPECT_EQ(steps(), std::set<std::int64_t>{1});
+  ASSERT_TRUE(save_step(3, state).saved);
+  EXPECT_EQ(names_in(run_ / "ckpt"), (std::set<std::string>{"step-000000001", "step-000000003"}));
+}
+
 }  // namespace
 }  // namespace relgrad::checkpoint

@@ -41,7 +41,7 @@ std::string another_value(const OptionDescription& option) {
   if (option.value == "DIR" || option.name == "resume") return "some/where";
   for (const char* text :
        {"true", "false", "7", "0.125", "relative", "plain", "sgd", "constant", "dense", "logit",
-        "laplace", "orthogonal", "float64", "openblas", "leaky-tanh"}) {
+        "laplace", "orthogonal", "float64", "openblas", "leaky-tanh", "skip"}) {
     if (text != standard && answer(option.name, text) == "accepted") return text;
   }
   return "";

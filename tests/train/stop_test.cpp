@@ -34,5 +34,38 @@ TEST(StopSignals, ASecondRequestLeavesAtOnceButSigusr1MayRepeat) {
   EXPECT_EQ(WEXITSTATUS(status), 128 + SIGTERM);
 }
 
+TEST(AllocationEnd, IsNearWithinTheMarginAndWhatAStepAndASaveTake) {
+  const AllocationEnd end("100000", 120, 90000);
+
+  EXPECT_FALSE(end.is_near(99879, 0));
+  EXPECT_TRUE(end.is_near(99881, 0));
+  EXPECT_FALSE(end.is_near(99579, 300));
+  EXPECT_TRUE(end.is_near(99581, 300));
+  EXPECT_TRUE(end.is_near(100001, 0));
+}
+
+TEST(AllocationEnd, LeavesAnAllocationShorterThanTheMarginHalfOfItsTime) {
+  const AllocationEnd end("100000", 120, 99940);
+
+  EXPECT_FALSE(end.is_near(99969, 0));
+  EXPECT_TRUE(end.is_near(99971, 0));
+}
+
+TEST(AllocationEnd, ThatIsOverWhenTheRunStartsIsNearAtOnce) {
+  EXPECT_TRUE(AllocationEnd("100000", 120, 100500).is_near(100500, 0));
+}
+
+TEST(AllocationEnd, IsNeverNearWhereNoneIsKnownOrWanted) {
+  testing::internal::CaptureStderr();
+  EXPECT_FALSE(AllocationEnd(nullptr, 120, 99999).is_near(200000, 1000));
+  EXPECT_FALSE(AllocationEnd("100000", 0, 99999).is_near(200000, 1000));
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  for (const char* text : {"", "NONE", "12:30", "-5", "100000s"}) {
+    testing::internal::CaptureStderr();
+    EXPECT_FALSE(AllocationEnd(text, 120, 99999).is_near(200000, 1000));
+    EXPECT_NE(testing::internal::GetCapturedStderr().find("is not a time"), std::string::npos);
+  }
+}
+
 }  // namespace
 }  // namespace relgrad

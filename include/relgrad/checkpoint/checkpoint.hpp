@@ -3,6 +3,7 @@
 ///   RUN/ckpt/step-000012000/{manifest.json, shard-0000.h5, ...}
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -14,6 +15,8 @@
 namespace relgrad::checkpoint {
 
 inline constexpr int format_version = 1;
+
+struct WriterPolicy;
 
 enum class TensorType { float32, float64 };
 
@@ -44,20 +47,53 @@ struct SaveResult {
   bool saved = false;
   std::filesystem::path directory;  // of the checkpoint, if saved
   std::string trouble;              // one line if not saved, or if tidying up failed after it was
-  double seconds = 0;
+  double seconds = 0;               // that the caller was held up
   std::uint64_t bytes = 0;
 };
 
-/// Collective. Every rank passes the blocks it holds, at most one per tensor: the distinct ranges
-/// of columns must tile the tensor; a range that several ranks hold (all of it on every rank, say)
-/// is written once, split over the writers. `state` (rank 0's counts) becomes "state" of the
-/// manifest: step, epoch, samples_consumed, seed, options, model, data identity, metrics. A save
-/// that fails (disk full, permission) leaves earlier checkpoints as they were and is reported, not
-/// thrown. A checkpoint of the same step is replaced once the new one is complete. Retention counts
-/// and removes only checkpoints up to `step`, never one that list() rejects, and only after this
-/// one exists.
+/// Who writes the bytes: the caller, or a thread from a copy of them, so that the caller may change
+/// them meanwhile. The copy takes as much memory as this rank writes; a rank that has not twice
+/// that left writes at once.
+enum class Writing { at_once, in_background };
+
+/// A save under way. Every rank passes the blocks it holds, at most one per tensor: the distinct
+/// ranges of columns must tile the tensor; a range that several ranks hold (all of it on every
+/// rank, say) is written once, split over the writers. `state` (rank 0's counts) becomes "state" of
+/// the manifest: step, epoch, samples_consumed, seed, options, model, data identity, metrics. A
+/// save that fails (disk full, permission) leaves earlier checkpoints as they were and is reported,
+/// not thrown. A checkpoint of the same step is replaced once the new one is complete. Retention
+/// counts and removes only checkpoints up to `step`, never one that list() rejects, and only after
+/// this one exists.
 /// @throws ShapeError on every rank together if the blocks do not fit each other: a bug of the
 /// caller.
+class Save {
+ public:
+  /// Collective. Agrees on the plan, makes the files, copies or writes this rank's bytes.
+  Save(const mpi::Communicator& comm, const std::filesystem::path& run_directory, std::int64_t step,
+       const nlohmann::json& state, const std::vector<ConstBlock>& blocks,
+       const Retention& retention, Writing writing);
+  /// The same with a choice of writers (checkpoint/plan.hpp).
+  Save(const mpi::Communicator& comm, const std::filesystem::path& run_directory, std::int64_t step,
+       const nlohmann::json& state, const std::vector<ConstBlock>& blocks,
+       const Retention& retention, Writing writing, const WriterPolicy& policy);
+  /// Waits for the thread. Without finish() there is no checkpoint, only a directory that the next
+  /// save removes.
+  ~Save();
+  Save(Save&&) noexcept;
+  Save& operator=(Save&&) noexcept;
+
+  /// This rank's part is on disk, or has failed: finish() will not wait for it.
+  bool is_written() const;
+  std::int64_t step() const;
+  /// Collective, once: when every rank has written, the checkpoint comes to exist.
+  SaveResult finish();
+
+ private:
+  class Attempt;
+  std::unique_ptr<Attempt> attempt_;
+};
+
+/// Collective. Save, written at once, and finished.
 SaveResult save(const mpi::Communicator& comm, const std::filesystem::path& run_directory,
                 std::int64_t step, const nlohmann::json& state,
                 const std::vector<ConstBlock>& blocks, const Retention& retention);

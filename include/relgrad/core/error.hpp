@@ -17,6 +17,7 @@ enum class ExitCode : int {
   checkpoint = 4,  // checkpoint missing, damaged or of another model
   diverged = 5,    // the log-likelihood or a parameter is no longer finite
   disk = 6,        // cannot write: permission, quota, space
+  hung = 7,        // a rank made no progress for --watchdog-seconds
   stopped = 75,    // stopped on request after a checkpoint: requeue me
 };
 

@@ -27,6 +27,10 @@ struct ExchangeCost {
 ///   factor   left to all, right by blocks, own columns updated, allgather of W
 ///                                                  N D (1 + 1/P) (P - 1)/P + D^2 (P - 1)/P
 /// Sharded and factor do 1/P of the optimizer's work and keep 1/P of its moments up to date.
+///   gathered  left and right to all, everything updated everywhere
+///                                                  2 N D (P - 1)/P
+/// Factor and gathered sum over all samples in the order of the global batch, in one product: with
+/// the ordered back end, to the same bits for every P.
 template <class T>
 class Exchange {
  public:
@@ -46,6 +50,8 @@ class Exchange {
   virtual void publish(MatrixMap<T> updated) = 0;
   /// In-place sum over ranks of small parameters' gradients: one message.
   virtual void sum(std::span<T> values) = 0;
+  /// The same for sums that are exact in double (core/exact_sum.hpp): no order of ranks shows.
+  virtual void sum_exact(std::span<double> values) = 0;
   ExchangeCost take_cost();
 
  protected:
@@ -63,7 +69,7 @@ struct ExchangeSetting {
 /// factor while N (1 + 1/P) < D, else sharded. @throws UsageError naming the schemes there are.
 std::string choose_exchange(std::string_view name, const ExchangeSetting& setting);
 
-/// @param name  as choose_exchange gives it
+/// @param name  as choose_exchange gives it, or "gathered"
 template <class T>
 std::unique_ptr<Exchange<T>> make_exchange(std::string_view name, const mpi::Communicator& comm,
                                            const Products& products);

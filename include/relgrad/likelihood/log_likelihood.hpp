@@ -1,6 +1,8 @@
 #pragma once
 /// Exact log-likelihood of a flow, in nats, and the accounting of its units (MATH sections 1 and
 /// 5).
+#include <vector>
+
 #include "relgrad/model/workspace.hpp"
 
 namespace relgrad {
@@ -13,12 +15,16 @@ namespace relgrad {
 template <class T>
 void forward(const Flow<T>& flow, Workspace<T>& workspace);
 
-/// sum_k log|det W_k| in nats; 2/3 D^3 flops per linear layer. The layers that have
-/// such a part are numbered; this call does number first, first + stride, ... so that ranks share
-/// the work.
+/// log|det W_k| in nats, layer by layer (0 for those that have none); 2/3 D^3 flops per linear
+/// layer. The layers that have such a part are numbered; this call does number first, first +
+/// stride, ... and leaves 0 for the others, so that ranks share the work.
 template <class T>
-double sample_independent_log_abs_det(const Flow<T>& flow, std::size_t first = 0,
-                                      std::size_t stride = 1);
+std::vector<double> log_abs_det_by_layer(const Flow<T>& flow, std::size_t first = 0,
+                                         std::size_t stride = 1);
+
+/// sum_k log|det W_k| in nats.
+template <class T>
+double sample_independent_log_abs_det(const Flow<T>& flow);
 
 /// -log p_pixel / (D ln 2).
 double bits_per_dim(double log_likelihood_pixel_nats, Index dimension);

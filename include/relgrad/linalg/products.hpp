@@ -7,27 +7,30 @@
 
 namespace relgrad {
 
-enum class ProductBackend { openblas, onednn };
+enum class ProductBackend { openblas, onednn, ordered };
 
-/// @throws UsageError unless `name` is "auto", "openblas" or "onednn" ("auto" is the fastest built
-/// in).
+/// "ordered" is relgrad's own: every element is one chain of fused multiply-adds in the order of k,
+/// so that its bits depend neither on the shape of the call nor on threads or the CPU.
+/// @throws UsageError unless `name` is "auto", "openblas", "onednn" or "ordered" ("auto": the
+/// fastest library built in).
 ProductBackend parse_product_backend(std::string_view name);
 std::string_view name_of(ProductBackend backend);
 
 enum class Transpose : char { no = 'N', yes = 'T' };
+/// What a product meets in C: it replaces it, or is added to it.
+enum class Onto { zero, itself };
 
-/// Computes products with one back end. Double precision always runs on OpenBLAS.
+/// Computes products with one back end. oneDNN has no double precision: OpenBLAS does it instead.
 class Products {
  public:
   explicit Products(ProductBackend backend);
 
-  /// C = alpha op(A) op(B) + beta C; op(A) is m x k, op(B) k x n, C m x n, all column-major with
-  /// leading dimensions lda, ldb, ldc. Cost: 2 m n k flops.
-  void gemm(Transpose op_a, Transpose op_b, Index m, Index n, Index k, float alpha, const float* a,
-            Index lda, const float* b, Index ldb, float beta, float* c, Index ldc) const;
-  void gemm(Transpose op_a, Transpose op_b, Index m, Index n, Index k, double alpha,
-            const double* a, Index lda, const double* b, Index ldb, double beta, double* c,
-            Index ldc) const;
+  /// C = op(A) op(B), or C += op(A) op(B); op(A) is m x k, op(B) k x n, C m x n, all column-major
+  /// with leading dimensions lda, ldb, ldc. Cost: 2 m n k flops.
+  void gemm(Transpose op_a, Transpose op_b, Index m, Index n, Index k, const float* a, Index lda,
+            const float* b, Index ldb, Onto onto, float* c, Index ldc) const;
+  void gemm(Transpose op_a, Transpose op_b, Index m, Index n, Index k, const double* a, Index lda,
+            const double* b, Index ldb, Onto onto, double* c, Index ldc) const;
 
   ProductBackend backend() const { return backend_; }
 

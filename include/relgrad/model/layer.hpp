@@ -2,15 +2,24 @@
 /// What every layer of a flow can do. A layer is an invertible map of R^D, applied to the columns
 /// of a batch. A new layer is one header, one source, one test and one line in model/registry.cpp.
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "relgrad/core/exact_sum.hpp"
 #include "relgrad/core/types.hpp"
 #include "relgrad/model/parameters.hpp"
 
 namespace relgrad {
+
+/// Sums whose terms are rounded to a grid, so that they come out the same however the samples are
+/// split.
+struct ExactSums {
+  std::span<double> sums;
+  ExactGrid grid;
+};
 
 /// Receives sums over this rank's samples of d log p / d parameter (small, dense parameters).
 template <class T>
@@ -19,6 +28,10 @@ class SmallGradients {
   virtual ~SmallGradients() = default;
   /// The place to ADD the sum for parameter `id` to (same layout as its values; zero at first).
   virtual std::span<T> sum(ParameterId id) = 0;
+  /// In a deterministic run, where a layer ADDS what it sums over samples for parameter `id`
+  /// instead: `size` numbers (zero at first; the same size each time), which need not be the
+  /// gradient yet. None in other runs.
+  virtual std::optional<ExactSums> exact(ParameterId /*id*/, std::size_t /*size*/) { return {}; }
 };
 
 template <class T>
@@ -54,6 +67,8 @@ class ElementwiseLayer : public Layer<T> {
   /// `delta_in` may be the same memory as `delta_out`.
   virtual void backward(const ConstMatrixMap<T>& input, const ConstMatrixMap<T>& delta_out,
                         MatrixMap<T> delta_in, SmallGradients<T>& gradients) const = 0;
+  /// Adds to `gradients.sum` what follows from its exact sums, which are now those of all ranks.
+  virtual void finish_exact(SmallGradients<T>& /*gradients*/) const {}
 };
 
 }  // namespace relgrad

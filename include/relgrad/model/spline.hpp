@@ -23,8 +23,11 @@ class SplineLayer final : public ElementwiseLayer<T> {
   void inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input) const override;
   void backward(const ConstMatrixMap<T>& input, const ConstMatrixMap<T>& delta_out,
                 MatrixMap<T> delta_in, SmallGradients<T>& gradients) const override;
+  void finish_exact(SmallGradients<T>& gradients) const override;
 
  private:
+  std::size_t exact_size() const;
+
   ParameterStore<T>* store_;
   Index dimension_;
   Index bins_;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "relgrad/data/dataset.hpp"
 #include "relgrad/transform/transform.hpp"
@@ -19,6 +20,12 @@ struct DataPosition {
   /// Samples of the coming global batch: short at the end of an epoch, never across it.
   std::uint64_t batch(std::uint64_t batch_size) const;
 };
+
+/// Rows of the training split that `rank` of `world_size` takes of the global batch at `position`,
+/// in order; those of all ranks, one after another, are the batch. What training consumes and what
+/// `relgrad audit-order` prints.
+void rows_of_part(const DataPosition& position, std::uint64_t seed, std::int64_t batch_size,
+                  int rank, int world_size, std::vector<std::uint64_t>& rows);
 
 /// One rank's part of one global batch.
 template <class T>

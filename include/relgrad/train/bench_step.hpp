@@ -18,6 +18,7 @@ struct BenchStepOptions {
   std::int64_t threads = 1;
   std::string exchange = "auto";
   std::string products = "auto";
+  bool deterministic = false;  // beside the same step without it, turn by turn
   std::uint64_t seed = 1;
   std::string dump;  // .h5: weights before, batch, weights after ONE step; nothing is timed
   std::string json;  // file, or - for standard output

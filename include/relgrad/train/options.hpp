@@ -47,15 +47,22 @@ struct TrainOptions {
   // budget
   std::int64_t batch_size = 100;  // GLOBAL batch
   std::int64_t epochs = 10;
-  std::int64_t max_steps = 0;  // 0: epochs decide
-  double max_seconds = 0;      // 0: no limit
-  std::int64_t patience = 0;   // evaluations without a better one; 0: off
+  std::int64_t max_steps = 0;        // 0: epochs decide
+  double max_seconds = 0;            // 0: no limit
+  double stop_margin_seconds = 120;  // before SLURM_JOB_END_TIME; 0: do not look
+  std::int64_t patience = 0;         // evaluations without a better one; 0: off
   std::uint64_t seed = 1;
+
+  // trouble
+  std::string on_nonfinite = "stop";  // stop | skip | rollback
+
+  double watchdog_seconds = 0;  // 0: off
 
   // parallel
   std::string exchange = "auto";  // auto | dense | sharded | factor
   std::int64_t threads = 1;       // per rank
-  std::string products = "auto";  // auto | openblas | onednn
+  std::string products = "auto";  // auto | openblas | onednn | ordered
+  bool deterministic = false;     // the same bits for any number of ranks and threads
 
   // run directory
   double save_every_seconds = 900;

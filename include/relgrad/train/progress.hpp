@@ -4,6 +4,9 @@
 #include <chrono>
 #include <string>
 
+#include "relgrad/train/metrics.hpp"
+#include "relgrad/train/resume.hpp"
+
 namespace relgrad {
 
 struct ProgressState {
@@ -15,6 +18,10 @@ struct ProgressState {
   double val_bits_per_dim = 0;    // of the last evaluation; not finite: none yet
   double samples_per_s = 0;
 };
+
+/// @param total_samples  of the whole run
+ProgressState progress_of(const RunState& state, const Metrics& metrics, double total_samples,
+                          Index dimension);
 
 class Progress {
  public:

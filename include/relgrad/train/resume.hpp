@@ -14,8 +14,11 @@
 namespace relgrad {
 
 struct RunState {
-  std::int64_t step = 0;
+  std::int64_t step = 0;  // batches taken; that of step n never depends on what went wrong before
   DataPosition position;
+  std::int64_t updates = 0;        // that made the weights and moments: without what was left out
+  std::int64_t skipped_steps = 0;  // left out because they were not finite, --on-nonfinite skip
+  std::int64_t rollbacks = 0;
   double last_val_bits_per_dim = std::numeric_limits<double>::quiet_NaN();
   double best_val_bits_per_dim = std::numeric_limits<double>::infinity();
   std::int64_t best_step = -1;
@@ -27,6 +30,8 @@ struct RunState {
   // line is the one it would have been.
   double unlogged_log_likelihood = 0;  // nats
   double unlogged_samples = 0;
+  /// Takes in a validation at this step; one that is not finite counts as the worst there is.
+  void record_validation(double val_bits_per_dim, double log_abs_det_nats);
   double epochs_done() const {
     return static_cast<double>(position.samples_consumed) / static_cast<double>(position.rows);
   }
@@ -47,6 +52,9 @@ struct ResumePoint {
 /// can be used (starting from scratch would lose the run), or the data set is another one.
 ResumePoint find_resume_point(const TrainOptions& options, const DatasetInfo& dataset,
                               const mpi::Communicator& comm);
+
+/// Collective; the root looks, all ranks know. Every usable checkpoint of this run, newest first.
+ResumePoint checkpoints_of_run(const TrainOptions& options, const mpi::Communicator& comm);
 
 /// dataset.json of --data, fit for training on this many ranks.
 /// @throws DataError if there is no training split, or fewer samples than ranks.

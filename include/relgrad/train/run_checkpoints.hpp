@@ -14,12 +14,16 @@ class RunCheckpoints {
 
   /// Collective. Parameters, moments and transform tables, with `state` in the manifest.
   checkpoint::SaveResult save(const RunState& state);
+  /// Collective. The same into DIRECTORY/ckpt: no checkpoint of the run, nothing counts or finds
+  /// it.
+  checkpoint::SaveResult save_aside(const std::filesystem::path& directory, const RunState& state);
   /// Collective. Fills parameters and moments from the first candidate that can be loaded (a
   /// damaged one is warned of and the next tried) and returns its state.
   /// @throws CheckpointError if none can.
   RunState load(const ResumePoint& resume);
 
  private:
+  checkpoint::SaveResult save_in(const std::filesystem::path& directory, const RunState& state);
   std::vector<checkpoint::MutableBlock> blocks();
   nlohmann::json manifest_state(const RunState& state) const;
 

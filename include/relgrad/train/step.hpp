@@ -11,6 +11,7 @@
 #include "relgrad/mpi/communicator.hpp"
 #include "relgrad/train/batches.hpp"
 #include "relgrad/train/update.hpp"
+#include "relgrad/train/watchdog.hpp"
 
 namespace relgrad {
 
@@ -36,10 +37,14 @@ class TrainStep {
   TrainStep(Flow<T>& flow, Index capacity, GradientKind gradient, Exchange<T>& exchange,
             Update<T>& update, const mpi::Communicator& comm);
 
+  /// From now on tells `heartbeat` where it is; that must outlive it.
+  void watch(Heartbeat& heartbeat) { heartbeat_ = &heartbeat; }
   /// Forward pass of this rank's part and the allreduce. `batch` is null if it could not be had.
   StepStatus look(const PreparedBatch<T>* batch, bool stop, bool save);
   /// Backward pass and update, after a look() that found everything in order.
   void move(const StepNumbers& numbers);
+  /// After look(): what its forward pass computed.
+  Workspace<T>& workspace() { return workspace_; }
   void add_data_seconds(double seconds) { seconds_.data += seconds; }
   StepSeconds take_seconds();
   std::int64_t take_bytes_sent() { return std::exchange(bytes_sent_, 0); }
@@ -51,6 +56,8 @@ class TrainStep {
   Exchange<T>* exchange_;
   Update<T>* update_;
   const mpi::Communicator* comm_;
+  Heartbeat unwatched_;
+  Heartbeat* heartbeat_ = &unwatched_;
   StepSeconds seconds_;
   std::int64_t bytes_sent_ = 0;
   double optimizer_seconds_before_ = 0;

@@ -36,10 +36,13 @@ OptimizerOptions optimizer_options_of(const TrainOptions& options);
 
 /// Without clipping: each tile of a weight's gradient is summed and applied at once, so that no
 /// dense gradient exists. With clip_norm > 0: the whole gradient is held (one more copy of the
-/// parameters) and scaled by min(1, clip_norm / ||mean gradient||) over all parameters.
+/// parameters) and scaled by min(1, clip_norm / ||mean gradient||) over all parameters; the
+/// exchange must then give every rank all columns.
+/// @param exact_terms  the largest global batch, if sums must come out the same however they are
+///                     split over ranks; 0: plain sums
 template <class T>
 std::unique_ptr<Update<T>> make_update(Flow<T>& flow, Exchange<T>& exchange,
                                        const Products& products, const OptimizerOptions& options,
-                                       double clip_norm);
+                                       double clip_norm, std::int64_t exact_terms = 0);
 
 }  // namespace relgrad

@@ -150,9 +150,35 @@ RELGRAD_INLINE BinGradient<T> tail_gradient(const RationalQuadraticBin<T>& bin, 
           overshoot < T(0) ? T(0) : by_slope};
 }
 
+/// sum <- sum + found, eight numbers
 template <class T>
+struct PlainAdder {
+  using Sum = T;
+  RELGRAD_INLINE void operator()(const T* found, T* sum) const {
+#pragma omp simd
+    for (int i = 0; i < spline_sums; ++i) sum[i] += found[i];
+  }
+};
+
+/// The same with every term rounded to the grid first: as ExactGrid::round.
+template <class T>
+struct ExactAdder {
+  using Sum = double;
+  double limit;
+  double magic;
+  RELGRAD_INLINE void operator()(const T* found, double* sum) const {
+#pragma omp simd
+    for (int i = 0; i < spline_sums; ++i) {
+      const double held = simd::smaller(simd::larger(static_cast<double>(found[i]), -limit), limit);
+      sum[i] += (held + magic) - magic;
+    }
+  }
+};
+
+template <class T, class Adder>
 RELGRAD_INLINE void backward_body(TileShape shape, const T* knots, const T* input,
-                                  const T* delta_out, T* delta_in, Count samples, T* sums) {
+                                  const T* delta_out, T* delta_in, Count samples, const Adder& add,
+                                  typename Adder::Sum* sums) {
   Located<T> at;
   alignas(64) Lane<T> delta;
   alignas(64) T found[lanes_max * spline_sums] = {};
@@ -179,9 +205,8 @@ RELGRAD_INLINE void backward_body(TileShape shape, const T* knots, const T* inpu
     }
     store(delta, shape.lanes, delta_in + n * shape.stride);
     for (int j = 0; j < lanes_max; ++j) {
-      T* sum = sums + (static_cast<Count>(j) * shape.bins + at.bin[j]) * spline_sums;
-#pragma omp simd
-      for (int i = 0; i < spline_sums; ++i) sum[i] += found[j * spline_sums + i];
+      add(found + j * spline_sums,
+          sums + (static_cast<Count>(j) * shape.bins + at.bin[j]) * spline_sums);
     }
   }
 }
@@ -302,7 +327,13 @@ RELGRAD_INLINE void chain_body(TileShape shape, const T* sums, const T* chain, T
   RELGRAD_SIMD_CLONES void spline_backward(TileShape shape, const T* knots, const T* input,       \
                                            const T* delta_out, T* delta_in, Count samples,        \
                                            T* sums) {                                             \
-    backward_body<T>(shape, knots, input, delta_out, delta_in, samples, sums);                    \
+    backward_body<T>(shape, knots, input, delta_out, delta_in, samples, PlainAdder<T>{}, sums);   \
+  }                                                                                               \
+  RELGRAD_SIMD_CLONES void spline_backward_exact(TileShape shape, const T* knots, const T* input, \
+                                                 const T* delta_out, T* delta_in, Count samples,  \
+                                                 const ExactGrid& grid, double* sums) {           \
+    backward_body<T>(shape, knots, input, delta_out, delta_in, samples,                           \
+                     ExactAdder<T>{grid.limit(), grid.magic()}, sums);                            \
   }                                                                                               \
   RELGRAD_SIMD_CLONES void spline_chain(TileShape shape, const T* sums, const T* chain, T bound,  \
                                         T* widths_gradient, T* heights_gradient,                  \

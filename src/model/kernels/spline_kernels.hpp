@@ -4,6 +4,8 @@
 /// a fixed length.
 #include <cstddef>
 
+#include "relgrad/core/exact_sum.hpp"
+
 namespace relgrad::kernels {
 
 using Count = std::ptrdiff_t;
@@ -38,14 +40,16 @@ constexpr std::size_t spline_sums_size(int bins) {
 
 // All pointers to raw parameters and their gradients point to the tile's first dimension in
 // row-strided matrices: number [k * stride + lane]; those to batches: [sample * stride + lane].
-#define RELGRAD_DECLARE_SPLINE(T)                                                                \
-  void spline_prepare(TileShape shape, const T* widths, const T* heights, const T* slopes,       \
-                      T bound, T* knots, T* chain);                                              \
-  void spline_forward(TileShape shape, const T* knots, const T* input, T* output, Count samples, \
-                      double* log_abs_det);                                                      \
-  void spline_backward(TileShape shape, const T* knots, const T* input, const T* delta_out,      \
-                       T* delta_in, Count samples, T* sums);                                     \
-  void spline_chain(TileShape shape, const T* sums, const T* chain, T bound, T* widths_gradient, \
+#define RELGRAD_DECLARE_SPLINE(T)                                                                 \
+  void spline_prepare(TileShape shape, const T* widths, const T* heights, const T* slopes,        \
+                      T bound, T* knots, T* chain);                                               \
+  void spline_forward(TileShape shape, const T* knots, const T* input, T* output, Count samples,  \
+                      double* log_abs_det);                                                       \
+  void spline_backward(TileShape shape, const T* knots, const T* input, const T* delta_out,       \
+                       T* delta_in, Count samples, T* sums);                                      \
+  void spline_backward_exact(TileShape shape, const T* knots, const T* input, const T* delta_out, \
+                             T* delta_in, Count samples, const ExactGrid& grid, double* sums);    \
+  void spline_chain(TileShape shape, const T* sums, const T* chain, T bound, T* widths_gradient,  \
                     T* heights_gradient, T* slopes_gradient);
 RELGRAD_DECLARE_SPLINE(float)
 RELGRAD_DECLARE_SPLINE(double)

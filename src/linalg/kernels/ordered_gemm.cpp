@@ -1,0 +1,192 @@
+#include "linalg/kernels/ordered_gemm.hpp"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "relgrad/core/partition.hpp"
+#include "relgrad/core/simd_math.hpp"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define RELGRAD_X86_PRODUCTS
+#endif
+
+namespace relgrad::kernels {
+
+namespace {
+
+#ifdef RELGRAD_X86_PRODUCTS
+
+/// to[k][16 or 32 rows] from columns of `from` that start `ld` apart.
+template <class T>
+RELGRAD_INLINE void transpose_scalar(const T* from, Index ld, Index rows, Index depth, T* to) {
+  for (Index i = 0; i < rows; ++i) {
+    for (Index k = 0; k < depth; ++k) to[k * rows + i] = from[i * ld + k];
+  }
+}
+
+/// to[k * stride + i] = from[i * ld + k], i = 0 ... 3
+template <class T>
+RELGRAD_INLINE void interleave_4(const T* from, Index ld, Index depth, T* to, Index stride) {
+  Index k = 0;
+  if constexpr (sizeof(T) == 4) {
+    for (; k + 4 <= depth; k += 4) {
+      __m128 r[4];
+      for (int i = 0; i < 4; ++i) r[i] = _mm_loadu_ps(from + i * ld + k);
+      _MM_TRANSPOSE4_PS(r[0], r[1], r[2], r[3]);
+      for (int i = 0; i < 4; ++i) _mm_storeu_ps(to + (k + i) * stride, r[i]);
+    }
+  }
+  for (; k < depth; ++k) {
+    for (Index i = 0; i < 4; ++i) to[k * stride + i] = from[i * ld + k];
+  }
+}
+
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+
+/// 8 x 8 floats: to[k * rows + i] = from[i * ld + k]
+RELGRAD_INLINE void transpose_8x8(const float* from, Index ld, float* to, Index rows) {
+  __m256 r[8];
+  __m256 s[8];
+  for (int i = 0; i < 8; ++i) r[i] = _mm256_loadu_ps(from + i * ld);
+  for (int i = 0; i < 4; ++i) {
+    s[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+    s[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+  }
+  for (int h = 0; h < 2; ++h) {
+    r[4 * h + 0] = _mm256_shuffle_ps(s[4 * h], s[4 * h + 2], 0x44);
+    r[4 * h + 1] = _mm256_shuffle_ps(s[4 * h], s[4 * h + 2], 0xEE);
+    r[4 * h + 2] = _mm256_shuffle_ps(s[4 * h + 1], s[4 * h + 3], 0x44);
+    r[4 * h + 3] = _mm256_shuffle_ps(s[4 * h + 1], s[4 * h + 3], 0xEE);
+  }
+  for (int i = 0; i < 4; ++i) {
+    _mm256_storeu_ps(to + i * rows, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
+    _mm256_storeu_ps(to + (i + 4) * rows, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
+  }
+}
+
+template <class T, Index rows>
+RELGRAD_INLINE void transpose_panel(const T* from, Index ld, Index depth, T* to) {
+  if constexpr (sizeof(T) == 4) {
+    Index k = 0;
+    for (; k + 8 <= depth; k += 8) {
+      for (Index i = 0; i < rows; i += 8)
+        transpose_8x8(from + i * ld + k, ld, to + k * rows + i, rows);
+    }
+    transpose_scalar(from + k, ld, rows, depth - k, to + k * rows);
+  } else {
+    transpose_scalar(from, ld, rows, depth, to);
+  }
+}
+
+namespace avx2 {
+#define RELGRAD_VECTOR_BYTES 32
+#define RELGRAD_TILE_COLUMNS 6
+template <class T>
+void transpose(const T* from, Index ld, Index depth, T* to) {
+  transpose_panel<T, 64 / static_cast<Index>(sizeof(T))>(from, ld, depth, to);
+}
+#include "linalg/kernels/ordered_gemm_body.hpp"
+#undef RELGRAD_VECTOR_BYTES
+#undef RELGRAD_TILE_COLUMNS
+}  // namespace avx2
+#pragma GCC pop_options
+
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,prefer-vector-width=512")
+namespace avx512 {
+#define RELGRAD_VECTOR_BYTES 64
+#define RELGRAD_TILE_COLUMNS 12
+template <class T>
+void transpose(const T* from, Index ld, Index depth, T* to) {
+  transpose_panel<T, 128 / static_cast<Index>(sizeof(T))>(from, ld, depth, to);
+}
+#include "linalg/kernels/ordered_gemm_body.hpp"
+#undef RELGRAD_VECTOR_BYTES
+#undef RELGRAD_TILE_COLUMNS
+}  // namespace avx512
+#pragma GCC pop_options
+
+#endif
+
+/// The definition itself, for CPUs without one of the above.
+template <class T>
+void plain_gemm(const OrderedProduct<T>& p) {
+  for (Index j = 0; j < p.n; ++j) {
+    for (Index i = 0; i < p.m; ++i) {
+      T sum = p.add ? p.c[i + j * p.ldc] : T(0);
+      for (Index k = 0; k < p.k; ++k) {
+        sum = std::fma(p.a_transposed ? p.a[k + i * p.lda] : p.a[i + k * p.lda],
+                       p.b_transposed ? p.b[j + k * p.ldb] : p.b[k + j * p.ldb], sum);
+      }
+      p.c[i + j * p.ldc] = sum;
+    }
+  }
+}
+
+template <class T>
+void on_one_thread(const OrderedProduct<T>& p, Vectors widest) {
+#ifdef RELGRAD_X86_PRODUCTS
+  constexpr std::size_t block = std::size_t{272} * 1024;  // bytes, above what either shape packs
+  alignas(64) static thread_local std::vector<T> packed_a(block / sizeof(T));
+  alignas(64) static thread_local std::vector<T> packed_b(block / sizeof(T));
+  if (widest >= Vectors::bits_512 && __builtin_cpu_supports("avx512dq") != 0 &&
+      __builtin_cpu_supports("avx512vl") != 0) {
+    avx512::gemm(p, packed_a.data(), packed_b.data());
+    return;
+  }
+  if (widest >= Vectors::bits_256 && __builtin_cpu_supports("avx2") != 0 &&
+      __builtin_cpu_supports("fma") != 0) {
+    avx2::gemm(p, packed_a.data(), packed_b.data());
+    return;
+  }
+#endif
+  plain_gemm(p);
+}
+
+/// Rows [begin, begin + rows) of the product.
+template <class T>
+OrderedProduct<T> rows_of(OrderedProduct<T> p, Index begin, Index rows) {
+  p.m = rows;
+  p.a += p.a_transposed ? begin * p.lda : begin;
+  p.c += begin;
+  return p;
+}
+
+template <class T>
+void on_all_threads(const OrderedProduct<T>& p, Vectors widest) {
+  if (p.m == 0 || p.n == 0) return;
+  if (p.k == 0) {
+    for (Index j = 0; j < p.n && !p.add; ++j) std::fill_n(p.c + j * p.ldc, p.m, T(0));
+    return;
+  }
+  // Whole tiles of rows to each thread; below this much work starting them costs more than it
+  // saves.
+  constexpr Index tile_rows = 64;
+  constexpr double least_flops = 2e6;
+  const Index tiles = (p.m + tile_rows - 1) / tile_rows;
+  const double flops = 2.0 * static_cast<double>(p.m) * static_cast<double>(p.n * p.k);
+  const Index threads = flops < least_flops ? 1 : std::min<Index>(tiles, omp_get_max_threads());
+  if (threads == 1) return on_one_thread(p, widest);
+#pragma omp parallel for schedule(static) num_threads(static_cast <int>(threads))
+  for (Index part = 0; part < threads; ++part) {
+    const Range own = part_of(tiles, static_cast<int>(part), static_cast<int>(threads));
+    const Index begin = own.begin * tile_rows;
+    on_one_thread(rows_of(p, begin, std::min(own.end * tile_rows, p.m) - begin), widest);
+  }
+}
+
+}  // namespace
+
+void ordered_gemm(const OrderedProduct<float>& product, Vectors widest) {
+  on_all_threads(product, widest);
+}
+void ordered_gemm(const OrderedProduct<double>& product, Vectors widest) {
+  on_all_threads(product, widest);
+}
+
+}  // namespace relgrad::kernels

@@ -1,0 +1,184 @@
+// No include guard: ordered_gemm.cpp includes this once per instruction set, inside a namespace and
+// after RELGRAD_VECTOR_BYTES and RELGRAD_TILE_COLUMNS are set.
+
+template <class T>
+struct Shape {
+  using Vector __attribute__((vector_size(RELGRAD_VECTOR_BYTES))) = T;
+  static constexpr Index lanes = RELGRAD_VECTOR_BYTES / static_cast<Index>(sizeof(T));
+  static constexpr Index rows = 2 * lanes;                // of a tile of C
+  static constexpr Index columns = RELGRAD_TILE_COLUMNS;  // of a tile of C
+  // A panel of A (32 or 16 KiB) stays near the first-level cache, a block of B in the second.
+  static constexpr Index depth = 1024 / static_cast<Index>(sizeof(T));
+  static constexpr Index block_columns = 240;
+};
+
+template <class T>
+RELGRAD_INLINE typename Shape<T>::Vector load(const T* from) {
+  typename Shape<T>::Vector v;
+  __builtin_memcpy(&v, from, sizeof(v));
+  return v;
+}
+template <class T>
+RELGRAD_INLINE void store(T* to, typename Shape<T>::Vector v) {
+  __builtin_memcpy(to, &v, sizeof(v));
+}
+
+/// Where a tile finds op(A): element (i, k) at from[i + k * stride]. With `keep`, what is read also
+/// goes there, packed as [k][rows], for the tiles beside this one.
+template <class T>
+struct Panel {
+  const T* from;
+  Index stride;
+  T* keep;
+};
+
+/// C (rows x N) <- chain over `depth` of A and packed B ([k][N]).
+template <class T, int N, bool keeps>
+void tile(Index depth, Panel<T> a, const T* b, T* c, Index ldc, bool add) {
+  using S = Shape<T>;
+  using Vector = typename S::Vector;
+  Vector low[N];
+  Vector high[N];
+#pragma GCC unroll 12
+  for (int j = 0; j < N; ++j) {
+    low[j] = add ? load<T>(c + j * ldc) : Vector{};
+    high[j] = add ? load<T>(c + j * ldc + S::lanes) : Vector{};
+  }
+#pragma GCC unroll 1
+  for (Index k = 0; k < depth; ++k) {
+    const Vector a_low = load<T>(a.from);
+    const Vector a_high = load<T>(a.from + S::lanes);
+    if constexpr (keeps) {
+      __builtin_prefetch(a.from + 16 * a.stride);
+      __builtin_prefetch(a.from + 16 * a.stride + S::lanes);
+      store<T>(a.keep, a_low);
+      store<T>(a.keep + S::lanes, a_high);
+      a.keep += S::rows;
+    }
+#pragma GCC unroll 12
+    for (int j = 0; j < N; ++j) {
+      low[j] = a_low * b[j] + low[j];
+      high[j] = a_high * b[j] + high[j];
+    }
+    a.from += a.stride;
+    b += N;
+  }
+#pragma GCC unroll 12
+  for (int j = 0; j < N; ++j) {
+    store<T>(c + j * ldc, low[j]);
+    store<T>(c + j * ldc + S::lanes, high[j]);
+  }
+}
+
+template <class T, int N = Shape<T>::columns>
+void tile_of(int columns, Index depth, const Panel<T>& a, const T* b, T* c, Index ldc, bool add) {
+  if constexpr (N > 1) {
+    if (columns < N) return tile_of<T, N - 1>(columns, depth, a, b, c, ldc, add);
+  }
+  if (a.keep != nullptr) {
+    tile<T, N, true>(depth, a, b, c, ldc, add);
+  } else {
+    tile<T, N, false>(depth, a, b, c, ldc, add);
+  }
+}
+
+/// A tile with fewer rows goes through a full one: packed A is zero there.
+template <class T>
+void edge_tile(Index rows, int columns, Index depth, const Panel<T>& a, const T* b, T* c, Index ldc,
+               bool add) {
+  using S = Shape<T>;
+  alignas(64) T full[S::rows * S::columns] = {};
+  if (add) {
+    for (int j = 0; j < columns; ++j) {
+      for (Index i = 0; i < rows; ++i) full[j * S::rows + i] = c[j * ldc + i];
+    }
+  }
+  tile_of<T>(columns, depth, a, b, full, S::rows, add);
+  for (int j = 0; j < columns; ++j) {
+    for (Index i = 0; i < rows; ++i) c[j * ldc + i] = full[j * S::rows + i];
+  }
+}
+
+/// Rows [i, i + rows) and depth [k0, k0 + depth) of op(A), as [k][Shape::rows].
+template <class T>
+void pack_a(const OrderedProduct<T>& p, Index i, Index rows, Index k0, Index depth, T* to) {
+  using S = Shape<T>;
+  if (p.a_transposed && rows == S::rows) {
+    transpose<T>(p.a + k0 + i * p.lda, p.lda, depth, to);
+    return;
+  }
+  for (Index k = 0; k < depth; ++k, to += S::rows) {
+    for (Index r = 0; r < rows; ++r) {
+      to[r] = p.a_transposed ? p.a[k0 + k + (i + r) * p.lda] : p.a[i + r + (k0 + k) * p.lda];
+    }
+    for (Index r = rows; r < S::rows; ++r) to[r] = T(0);
+  }
+}
+
+/// Columns [j0, j0 + columns) and depth [k0, k0 + depth) of op(B), as panels [k][Shape::columns];
+/// the last panel is as narrow as what is left.
+template <class T>
+void pack_b(const OrderedProduct<T>& p, Index j0, Index columns, Index k0, Index depth, T* to) {
+  using S = Shape<T>;
+  for (Index panel = 0; panel < columns; panel += S::columns) {
+    const Index here = columns - panel < S::columns ? columns - panel : S::columns;
+    const Index j = j0 + panel;
+    if (p.b_transposed) {
+      for (Index k = 0; k < depth; ++k) {
+        const T* from = p.b + j + (k0 + k) * p.ldb;
+        for (Index i = 0; i < here; ++i) to[k * here + i] = from[i];
+      }
+    } else {
+      Index i = 0;
+      for (; i + 4 <= here; i += 4) {
+        interleave_4<T>(p.b + k0 + (j + i) * p.ldb, p.ldb, depth, to + i, here);
+      }
+      for (; i < here; ++i) {
+        const T* from = p.b + k0 + (j + i) * p.ldb;
+        for (Index k = 0; k < depth; ++k) to[k * here + i] = from[k];
+      }
+    }
+    to += here * depth;
+  }
+}
+
+/// One panel of rows of C, all its columns of this block: A is read once from where it lies and
+/// packed on the way, if it need not be turned; it stays in the first-level cache.
+template <class T>
+void panel_of(const OrderedProduct<T>& p, Index i, Index j0, Index columns, Index k0, Index depth,
+              T* packed_a, const T* packed_b) {
+  using S = Shape<T>;
+  const Index tall = p.m - i < S::rows ? p.m - i : S::rows;
+  const bool add = p.add || k0 > 0;
+  Panel<T> a{packed_a, S::rows, nullptr};
+  if (!p.a_transposed && tall == S::rows) {
+    a = {p.a + i + k0 * p.lda, p.lda, packed_a};
+  } else {
+    pack_a(p, i, tall, k0, depth, packed_a);
+  }
+  for (Index j = 0; j < columns; j += S::columns) {
+    const int wide = static_cast<int>(columns - j < S::columns ? columns - j : S::columns);
+    T* c = p.c + i + (j0 + j) * p.ldc;
+    if (tall == S::rows) {
+      tile_of<T>(wide, depth, a, packed_b + j * depth, c, p.ldc, add);
+    } else {
+      edge_tile<T>(tall, wide, depth, a, packed_b + j * depth, c, p.ldc, add);
+    }
+    a = {packed_a, S::rows, nullptr};
+  }
+}
+
+template <class T>
+void gemm(const OrderedProduct<T>& p, T* packed_a, T* packed_b) {
+  using S = Shape<T>;
+  for (Index j0 = 0; j0 < p.n; j0 += S::block_columns) {
+    const Index columns = p.n - j0 < S::block_columns ? p.n - j0 : S::block_columns;
+    for (Index k0 = 0; k0 < p.k; k0 += S::depth) {
+      const Index depth = p.k - k0 < S::depth ? p.k - k0 : S::depth;
+      pack_b(p, j0, columns, k0, depth, packed_b);
+      for (Index i = 0; i < p.m; i += S::rows) {
+        panel_of(p, i, j0, columns, k0, depth, packed_a, packed_b);
+      }
+    }
+  }
+}

@@ -1,0 +1,42 @@
+#include "train/announce.hpp"
+
+#include <fmt/format.h>
+#include <sched.h>
+
+#include "relgrad/core/log.hpp"
+
+namespace relgrad {
+
+int cores_available() {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+template <class T>
+void announce(const TrainOptions& options, const DatasetInfo& dataset, const Model<T>& model,
+              const Exchange<T>& exchange, const Products& products, int world_size) {
+  std::string layers;
+  for (const LayerSpec& layer : model.flow->spec().layers) {
+    layers += (layers.empty() ? "" : " > ") + layer.kind;
+  }
+  log_info(fmt::format("{}: {} training samples, {} dimensions, {}", dataset.name,
+                       dataset.split("train").rows, dataset.dimension, name_of(dataset.type)));
+  log_info(fmt::format("model: {} transform > {} > {} latent; {} parameters, {}",
+                       name_of(model.transform->kind()), layers, name_of(model.flow->latent()),
+                       model.flow->parameters().flat_size(), options.precision));
+  log_info(fmt::format("{} rank{} x {} thread{}, {} gradient, {} exchange, {} products", world_size,
+                       world_size == 1 ? "" : "s", options.threads, options.threads == 1 ? "" : "s",
+                       options.gradient, exchange.name(), name_of(products.backend())));
+  if (options.threads > cores_available()) {
+    log_warning(fmt::format(
+        "--threads {} on {} core{}: start mpirun with --bind-to none or --map-by slot:PE={}",
+        options.threads, cores_available(), cores_available() == 1 ? "" : "s", options.threads));
+  }
+}
+
+template void announce(const TrainOptions&, const DatasetInfo&, const Model<float>&,
+                       const Exchange<float>&, const Products&, int);
+template void announce(const TrainOptions&, const DatasetInfo&, const Model<double>&,
+                       const Exchange<double>&, const Products&, int);
+
+}  // namespace relgrad

@@ -1,0 +1,16 @@
+#pragma once
+/// What a run says of itself before it starts.
+#include "relgrad/exchange/exchange.hpp"
+#include "relgrad/train/model.hpp"
+
+namespace relgrad {
+
+/// Cores this process may run on.
+int cores_available();
+
+/// Data, model and ranks, a line each; warns of more threads than cores.
+template <class T>
+void announce(const TrainOptions& options, const DatasetInfo& dataset, const Model<T>& model,
+              const Exchange<T>& exchange, const Products& products, int world_size);
+
+}  // namespace relgrad
