@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstring>
@@ -93,7 +94,10 @@ class Save::Attempt {
         }
       }
     }
-    comm_.broadcast(std::as_writable_bytes(std::span(&result_.seconds, 1)));
+    std::array<double, 2> slowest = {result_.seconds, writing_seconds_};
+    comm_.allreduce_max(slowest);
+    result_.seconds = slowest[0];
+    result_.writing_seconds = slowest[1];
     return result_;
   }
 
@@ -122,9 +126,12 @@ class Save::Attempt {
   /// The bytes: neither HDF5 nor MPI.
   void write(Writing writing) {
     const auto work = [this] {
-      trouble_ = mpi::trouble_in([&] {
-        if (writes()) report_ = report_of(job_, write_shard(job_));
-      });
+      {
+        const Stopwatch watch(writing_seconds_);
+        trouble_ = mpi::trouble_in([&] {
+          if (writes()) report_ = report_of(job_, write_shard(job_));
+        });
+      }
       is_written_ = true;
     };
     if (writing == Writing::in_background && writes() && stage()) {
@@ -214,6 +221,7 @@ class Save::Attempt {
   bool abandoned_ = false;
   // Of the thread, until it has ended:
   std::string report_;
+  double writing_seconds_ = 0;
   std::optional<Error> trouble_;
   std::atomic<bool> is_written_ = false;
   std::thread thread_;

@@ -39,6 +39,7 @@ Command evaluate_command();
 Command score_command();
 Command sample_command();
 Command inspect_command();
+Command audit_order_command();
 Command bench_command();
 
 /// @throws UsageError "relgrad COMMAND: --NAME is missing ..." if `value` is empty.

@@ -136,7 +136,7 @@ std::string overview(const std::vector<Command>& commands) {
       "Usage:\n  relgrad COMMAND [--option value ...]\n  relgrad COMMAND --help\n"
       "  relgrad --version\n\nCommands:\n";
   for (const Command& command : commands) {
-    text += fmt::format("  {:<9} {}\n", command.name, command.summary);
+    text += fmt::format("  {:<11} {}\n", command.name, command.summary);
   }
   return text +
          "\nExample:\n"

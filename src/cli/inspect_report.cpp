@@ -82,6 +82,9 @@ Inspection inspect_checkpoint(const fs::path& directory, bool verify) {
   for (const auto& [key, value] : state.items()) {
     if (value.is_object()) report[key] = value;
   }
+  if (state.contains("history") && !state.at("history").empty()) {
+    report["history"] = state.at("history");
+  }
   report["files"] = found.manifest.at("files");
   report["tensors"] = tensor_table(found.manifest.at("tensors"));
   if (verify) {

@@ -51,6 +51,7 @@ std::vector<Command> all_commands(const std::string& command_line) {
           score_command(),
           sample_command(),
           inspect_command(),
+          audit_order_command(),
           bench_command()};
 }
 

@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 #include <sched.h>
 
+#include <cmath>
+
 #include "relgrad/core/log.hpp"
+#include "relgrad/train/progress.hpp"
 
 namespace relgrad {
 
@@ -38,5 +41,16 @@ template void announce(const TrainOptions&, const DatasetInfo&, const Model<floa
                        const Exchange<float>&, const Products&, int);
 template void announce(const TrainOptions&, const DatasetInfo&, const Model<double>&,
                        const Exchange<double>&, const Products&, int);
+
+void announce_end(const TrainOptions& options, const RunState& state, double seconds) {
+  const std::string done = fmt::format("done: {} steps in {}", state.step, duration_text(seconds));
+  if (std::isfinite(state.best_val_bits_per_dim)) {
+    log_info(fmt::format("{}; best validation {:.4f} bits/dim at step {}", done,
+                         state.best_val_bits_per_dim, state.best_step));
+  } else {
+    log_info(done);
+  }
+  log_info(fmt::format("next: relgrad evaluate --run {} --data {}", options.run, options.data));
+}
 
 }  // namespace relgrad

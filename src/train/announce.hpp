@@ -1,7 +1,8 @@
 #pragma once
-/// What a run says of itself before it starts.
+/// What a run says of itself before it starts and when it is done.
 #include "relgrad/exchange/exchange.hpp"
 #include "relgrad/train/model.hpp"
+#include "relgrad/train/resume.hpp"
 
 namespace relgrad {
 
@@ -12,5 +13,8 @@ int cores_available();
 template <class T>
 void announce(const TrainOptions& options, const DatasetInfo& dataset, const Model<T>& model,
               const Exchange<T>& exchange, const Products& products, int world_size);
+
+/// Steps, time, the best validation and what to do next.
+void announce_end(const TrainOptions& options, const RunState& state, double seconds);
 
 }  // namespace relgrad

@@ -84,7 +84,7 @@ struct Bench {
   }
 
   void run() {
-    const StepStatus status = step.look(&batch, false, false);
+    const StepStatus status = step.look(&batch, {});
     step.move({done++, status.samples, 1e-3, 1e-3});
   }
 };

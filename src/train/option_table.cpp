@@ -205,6 +205,11 @@ Rows run_directory_rows() {
   return {
       number("save-every-seconds", &O::save_every_seconds, above(0.0), "s",
              "between checkpoints; one is written at the end of the run as well", free),
+      boolean(
+          "background-save", &O::background_save,
+          "write checkpoints beside training, from a copy that takes as much memory as this rank "
+          "writes; a rank that has not twice that left writes at once",
+          free),
       number("eval-every", &O::eval_every, at_least<Integer>(1), "epochs", "between validations",
              free),
       number("eval-samples", &O::eval_samples, at_least<Integer>(0), "samples",

@@ -38,6 +38,11 @@ void RunState::record_validation(double val_bits_per_dim, double log_abs_det_nat
   }
 }
 
+void RunState::record(const std::vector<std::string>& changes) {
+  history.push_back(
+      {{"step", step}, {"samples_consumed", position.samples_consumed}, {"changes", changes}});
+}
+
 nlohmann::json to_json(const RunState& state) {
   return {{"step", state.step},
           {"updates", state.updates},
@@ -47,6 +52,7 @@ nlohmann::json to_json(const RunState& state) {
           {"samples_consumed", state.position.samples_consumed},
           {"rows", state.position.rows},
           {"seconds", state.seconds},
+          {"history", state.history},
           {"metrics",
            {{"val_bits_per_dim", state.last_evaluated_step == state.step
                                      ? number(state.last_val_bits_per_dim)
@@ -71,6 +77,7 @@ RunState run_state_from(const nlohmann::json& json) {
     state.position.samples_consumed = json.at("samples_consumed").get<std::uint64_t>();
     state.position.rows = json.at("rows").get<std::uint64_t>();
     state.seconds = json.at("seconds").get<double>();
+    state.history = json.value("history", state.history);
     const auto& metrics = json.at("metrics");
     state.last_val_bits_per_dim =
         number_or(metrics.at("last_val_bits_per_dim"), state.last_val_bits_per_dim);
@@ -105,10 +112,15 @@ std::vector<checkpoint::Found> look_for_checkpoints(const TrainOptions& options)
   return found;
 }
 
+std::vector<std::string> changes_since(const checkpoint::Found& found,
+                                       const TrainOptions& options) {
+  const auto& saved = found.manifest.at("state").at("options");
+  return compare_on_resume(options, saved.get<std::map<std::string, std::string>>());
+}
+
 void check_same_run(const TrainOptions& options, const DatasetInfo& dataset,
                     const checkpoint::Found& found) {
   const auto& state = found.manifest.at("state");
-  const auto saved = state.at("options").get<std::map<std::string, std::string>>();
   const auto& data = state.at("model").at("data");
   const auto dimension = state.at("model").at("dimension").get<Index>();
   if (dimension != dataset.dimension) {
@@ -124,9 +136,7 @@ void check_same_run(const TrainOptions& options, const DatasetInfo& dataset,
         found.directory.string(), data.at("name").get<std::string>(),
         data.at("identity").get<std::string>(), options.data, dataset.name, dataset.identity));
   }
-  for (const std::string& change : compare_on_resume(options, saved)) {
-    log_info(fmt::format("resume: changed option {}", change));
-  }
+  changes_since(found, options);  // throws if a frozen option differs
 }
 
 }  // namespace
@@ -160,6 +170,18 @@ ResumePoint find_resume_point(const TrainOptions& options, const DatasetInfo& da
     if (!candidates.empty()) check_same_run(options, dataset, candidates.front());
     return candidates;
   });
+}
+
+void record_changed_options(const TrainOptions& options, const ResumePoint& resume, RunState& state,
+                            const mpi::Communicator& comm) {
+  std::vector<std::string> changes;
+  mpi::together(comm, [&] {
+    for (const checkpoint::Found& found : resume.candidates) {
+      if (found.manifest.at("step") == state.step) changes = changes_since(found, options);
+    }
+  });
+  for (const std::string& change : changes) log_info("resume: changed option " + change);
+  if (!changes.empty()) state.record(changes);
 }
 
 ResumePoint checkpoints_of_run(const TrainOptions& options, const mpi::Communicator& comm) {

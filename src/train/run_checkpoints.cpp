@@ -16,25 +16,25 @@ RunCheckpoints<T>::RunCheckpoints(const TrainOptions& options, const DatasetInfo
     : options_(&options), dataset_(&dataset), model_(&model), exchange_(&exchange), comm_(&comm) {}
 
 template <class T>
-checkpoint::SaveResult RunCheckpoints<T>::save(const RunState& state) {
-  return save_in(options_->run, state);
+checkpoint::Save RunCheckpoints<T>::begin(const RunState& state, checkpoint::Writing writing) {
+  return begin_in(options_->run, state, writing);
 }
 
 template <class T>
 checkpoint::SaveResult RunCheckpoints<T>::save_aside(const std::filesystem::path& directory,
                                                      const RunState& state) {
-  return save_in(directory, state);
+  return begin_in(directory, state, checkpoint::Writing::at_once).finish();
 }
 
 template <class T>
-checkpoint::SaveResult RunCheckpoints<T>::save_in(const std::filesystem::path& directory,
-                                                  const RunState& state) {
+checkpoint::Save RunCheckpoints<T>::begin_in(const std::filesystem::path& directory,
+                                             const RunState& state, checkpoint::Writing writing) {
   const std::vector<TransformTable> tables = model_->transform->tables();
   auto all = as_const_blocks(blocks());
   for (const auto& block : table_blocks(tables)) all.push_back(block);
   const checkpoint::Retention retention{static_cast<int>(options_->keep_last), 1,
                                         static_cast<int>(options_->keep_every)};
-  return checkpoint::save(*comm_, directory, state.step, manifest_state(state), all, retention);
+  return {*comm_, directory, state.step, manifest_state(state), all, retention, writing};
 }
 
 template <class T>

@@ -10,7 +10,7 @@
 
 namespace relgrad {
 
-static_assert(sizeof(StepStatus) == 6 * sizeof(double), "flat() sees every member");
+static_assert(sizeof(StepStatus) == 7 * sizeof(double), "flat() sees every member");
 
 namespace {
 
@@ -42,12 +42,13 @@ TrainStep<T>::TrainStep(Flow<T>& flow, Index capacity, GradientKind gradient, Ex
       comm_(&comm) {}
 
 template <class T>
-StepStatus TrainStep<T>::look(const PreparedBatch<T>* batch, bool stop, bool save) {
+StepStatus TrainStep<T>::look(const PreparedBatch<T>* batch, const StepWishes& wishes) {
   Stopwatch watch;
   heartbeat_->at(Place::forward);
   StepStatus status;
-  status.stop = stop ? 1 : 0;
-  status.save = save ? 1 : 0;
+  status.stop = wishes.stop ? 1 : 0;
+  status.save = wishes.save ? 1 : 0;
+  status.written = wishes.written ? 1 : 0;
   status.trouble = batch == nullptr ? 1 : 0;
   if (batch != nullptr) {
     workspace_.set_batch(batch->count);

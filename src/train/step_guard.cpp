@@ -238,8 +238,10 @@ void StepGuard<T>::roll_back(RunState& state) {
         "(now {}), with --clip-norm or with a smaller --save-every-seconds",
         state.step, options_->lr)));
   }
-  state.updates = checkpoints_->load(saved).updates;
+  const RunState loaded = checkpoints_->load(saved);
+  state.updates = loaded.updates;
   ++state.rollbacks;
+  state.record({fmt::format("rolled back to step {}", loaded.step)});
 }
 
 template class StepGuard<float>;

@@ -17,6 +17,7 @@
 #include "relgrad/train/resume.hpp"
 #include "relgrad/train/run_checkpoints.hpp"
 #include "relgrad/train/run_directory.hpp"
+#include "relgrad/train/saver.hpp"
 #include "relgrad/train/step.hpp"
 #include "relgrad/train/step_guard.hpp"
 #include "relgrad/train/stop.hpp"
@@ -62,6 +63,8 @@ class Trainer {
         step_(*model_.flow, source_.capacity(), parse_gradient_kind(options.gradient), *exchange_,
               *update_, comm),
         checkpoints_(options, dataset, model_, *exchange_, comm),
+        saver_(options, checkpoints_, heartbeat_,
+               [this](const auto& result) { save_ended(result); }),
         guard_(options, model_, *exchange_, checkpoints_, comm),
         faults_(Faults<T>::of_rank(comm.rank())),
         metrics_(run, comm),
@@ -79,11 +82,14 @@ class Trainer {
     }
     if (!resume.candidates.empty()) {
       state_ = checkpoints_.load(resume);
-      last_saved_step_ = state_.step;
+      saver_.resumed_from(state_.step);
+      record_changed_options(options, resume, state_, comm);
     }
   }
 
   int run();
+  /// Collective: a save under way comes to its end.
+  void finish_save() { saver_.finish(); }
   void write_status(const std::string& state, int exit_code) const;
 
  private:
@@ -95,7 +101,7 @@ class Trainer {
     return options_.patience > 0 && state_.evaluations_without_best >= options_.patience;
   }
   /// Reads the batch at `position` into batch_; forward pass and allreduce.
-  StepStatus look(const DataPosition& position, bool stop, bool save);
+  StepStatus look(const DataPosition& position, const StepWishes& wishes);
   /// Instead of the update of a step that is not finite.
   void leave_out(const DataPosition& position, const StepStatus& status);
   /// Before a validation or save that is not part of a step: parameters that are not finite end the
@@ -108,7 +114,7 @@ class Trainer {
   std::optional<int> step();
   void validate();
   void end_of_epoch();
-  bool save(bool must);
+  void save_ended(const checkpoint::SaveResult& result);
   void log_step(double lr);
   int stop(const std::string& reason);
   int done();
@@ -128,6 +134,7 @@ class Trainer {
   BatchSource<T> source_;
   TrainStep<T> step_;
   RunCheckpoints<T> checkpoints_;
+  Saver<T> saver_;
   StepGuard<T> guard_;
   Faults<T> faults_;
   Metrics metrics_;
@@ -136,9 +143,7 @@ class Trainer {
   const PreparedBatch<T>* batch_ = nullptr;  // the last one looked at
   RunState state_;
   double total_samples_ = 0;
-  std::int64_t last_saved_step_ = -1;
   Clock::time_point start_ = Clock::now();
-  Clock::time_point last_save_ = Clock::now();
   StopRequests stops_;
   Heartbeat heartbeat_;
   Watchdog watchdog_;
@@ -149,8 +154,8 @@ int Trainer<T>::run() {
   mpi::together(comm_, [&] {
     if (run_ == nullptr) return;
     run_->write_config(config_text(options_));
-    run_->cut_metrics(last_saved_step_);  // from scratch: -1, all lines
-    if (last_saved_step_ >= 0) run_->set_aside_checkpoints_after(last_saved_step_);
+    run_->cut_metrics(saver_.last_step());  // from scratch: -1, all lines
+    if (saver_.last_step() >= 0) run_->set_aside_checkpoints_after(saver_.last_step());
   });
   announce(options_, dataset_, model_, *exchange_, products_, comm_.world_size());
   write_status("running", 0);
@@ -170,7 +175,7 @@ int Trainer<T>::run() {
 }
 
 template <class T>
-StepStatus Trainer<T>::look(const DataPosition& position, bool stop, bool save) {
+StepStatus Trainer<T>::look(const DataPosition& position, const StepWishes& wishes) {
   heartbeat_.begin_step(state_.step);
   heartbeat_.at(Place::data);
   batch_ = nullptr;
@@ -179,17 +184,18 @@ StepStatus Trainer<T>::look(const DataPosition& position, bool stop, bool save) 
   step_.add_data_seconds(seconds_since(data_start));
   faults_.hang(state_.step);
   batch_ = faults_.poisoned(state_.step, batch_);
-  const StepStatus status = step_.look(batch_, stop, save);
+  const StepStatus status = step_.look(batch_, wishes);
   if (status.trouble > 0) mpi::agree(comm_, trouble);
   return status;
 }
 
 template <class T>
 std::optional<int> Trainer<T>::step() {
-  const bool wants_save =
-      comm_.is_root() && seconds_since(last_save_) >= options_.save_every_seconds;
   const std::string stop_reason = stops_.reason();
-  const StepStatus status = look(state_.position, !stop_reason.empty(), wants_save);
+  const StepStatus status =
+      look(state_.position,
+           {!stop_reason.empty(), comm_.is_root() && saver_.is_due(), saver_.is_written()});
+  if (status.written == comm_.world_size()) saver_.finish();
   const StepNumbers step_numbers = numbers(status);
   const bool wants_checkpoint = status.stop > 0 || status.save > 0;
   if (status.nonfinite > 0 || (wants_checkpoint && !guard_.state_is_finite())) {
@@ -197,7 +203,7 @@ std::optional<int> Trainer<T>::step() {
   } else {
     guard_.saw_finite_step();
     if (status.stop > 0) return stop(stop_reason);
-    if (status.save > 0) save(false);
+    if (status.save > 0) saver_.begin(state_);
     step_.move(step_numbers);
     ++state_.updates;
     state_.unlogged_log_likelihood += status.log_likelihood;
@@ -212,7 +218,7 @@ std::optional<int> Trainer<T>::step() {
 
 template <class T>
 void Trainer<T>::leave_out(const DataPosition& position, const StepStatus& status) {
-  heartbeat_.at(Place::checkpoint);
+  saver_.finish();  // a rollback goes to the newest; a stop loses none
   progress_.end_line();
   guard_.leave_out(
       {&step_.workspace(), position, status.nonfinite, status.samples, numbers(status).lr}, state_);
@@ -222,6 +228,7 @@ template <class T>
 void Trainer<T>::mend_state() {
   heartbeat_.at(Place::checkpoint);
   if (guard_.state_is_finite()) return;
+  saver_.finish();
   progress_.end_line();
   guard_.leave_out({}, state_);
 }
@@ -231,7 +238,7 @@ void Trainer<T>::settle() {
   mend_state();
   const std::int64_t skipped_steps = state_.skipped_steps;
   for (DataPosition ahead = state_.position;;) {
-    const StepStatus status = look(ahead, false, false);
+    const StepStatus status = look(ahead, {});
     if (status.nonfinite == 0) break;
     leave_out(ahead, status);
     ahead.samples_consumed += static_cast<std::uint64_t>(batch_->global_count);
@@ -294,36 +301,22 @@ void Trainer<T>::end_of_epoch() {
     validate();
     show_progress(true);
     const bool best = val_ && state_.best_step == state_.step;
-    if (best) save(false);
+    if (best) saver_.begin(state_);
   }
 }
 
 template <class T>
-bool Trainer<T>::save(bool must) {
-  if (last_saved_step_ == state_.step) return true;
-  heartbeat_.at(Place::checkpoint);
-  const auto result = checkpoints_.save(state_);
+void Trainer<T>::save_ended(const checkpoint::SaveResult& result) {
   metrics_.add_checkpoint_seconds(result.seconds);
-  stops_.add_save_seconds(result.seconds);
-  last_save_ = Clock::now();
-  if (result.saved) {
-    last_saved_step_ = state_.step;
-    guard_.saved();
-    return true;
-  }
-  progress_.end_line();
-  if (must) {
-    mpi::throw_on_all_ranks(
-        DiskError(fmt::format("the last checkpoint could not be saved: {}", result.trouble)));
-  }
-  log_warning(fmt::format("checkpoint not saved, training goes on: {}", result.trouble));
-  return false;
+  stops_.add_save_seconds(result.seconds + result.writing_seconds);
+  if (result.saved) guard_.saved();
+  if (!result.trouble.empty()) progress_.end_line();
 }
 
 template <class T>
 int Trainer<T>::stop(const std::string& reason) {
   progress_.end_line();
-  save(true);
+  saver_.save_now(state_);
   write_status("stopped", static_cast<int>(ExitCode::stopped));
   log_info(fmt::format("stopped at step {}{}; checkpoint saved, continue with --resume auto",
                        state_.step, reason.empty() ? "" : fmt::format(" by {}", reason)));
@@ -333,19 +326,11 @@ int Trainer<T>::stop(const std::string& reason) {
 template <class T>
 int Trainer<T>::done() {
   progress_.end_line();
-  if (last_saved_step_ != state_.step) settle();
+  if (saver_.last_step() != state_.step) settle();
   if (state_.last_evaluated_step != state_.step) validate();
-  save(true);
+  saver_.save_now(state_);
   write_status("done", 0);
-  if (std::isfinite(state_.best_val_bits_per_dim)) {
-    log_info(fmt::format("done: {} steps in {}; best validation {:.4f} bits/dim at step {}",
-                         state_.step, duration_text(seconds_since(start_)),
-                         state_.best_val_bits_per_dim, state_.best_step));
-  } else {
-    log_info(
-        fmt::format("done: {} steps in {}", state_.step, duration_text(seconds_since(start_))));
-  }
-  log_info(fmt::format("next: relgrad evaluate --run {} --data {}", options_.run, options_.data));
+  announce_end(options_, state_, seconds_since(start_));
   return 0;
 }
 
@@ -370,6 +355,7 @@ int train_in(const TrainOptions& options, const mpi::Communicator& comm, const D
   try {
     return trainer.run();
   } catch (const Error& error) {
+    if (error.agreed()) trainer.finish_save();
     trainer.write_status(error.code() == ExitCode::diverged ? "diverged" : "failed",
                          static_cast<int>(error.code()));
     throw;

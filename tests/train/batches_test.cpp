@@ -66,6 +66,12 @@ class BatchSourceTest : public testing::Test {
     return batch.x.leftCols(batch.count);
   }
 
+  /// The 8-bit level under noise and logit.
+  static int level_of(double value) {
+    const double s = 1.0 / (1.0 + std::exp(-value));
+    return static_cast<int>(256.0 * (s - 1e-6) / (1.0 - 2e-6));
+  }
+
   static test::TemporaryDirectory* directory_;
   SplitReader reader_;
   std::unique_ptr<Transform<double>> transform_;
@@ -93,6 +99,53 @@ TEST_F(BatchSourceTest, PartsOfTheRanksSideBySideAreTheBatchOfOneRank) {
       EXPECT_EQ(together, samples(whole)) << world_size << " ranks at " << consumed;
       EXPECT_TRUE(std::equal(slopes.begin(), slopes.end(), whole.log_slope.begin()));
     }
+  }
+}
+
+TEST_F(BatchSourceTest, HoldsTheSamplesOfTheRowsThatItsPartNames) {
+  for (const int world_size : {1, 2, 4}) {
+    for (int rank = 0; rank < world_size; ++rank) {
+      BatchSource<double> batches = source(10, rank, world_size, false);
+      for (const std::uint64_t consumed : {std::uint64_t{0}, std::uint64_t{10}, rows + 20}) {
+        const DataPosition position{consumed, rows};
+        const PreparedBatch<double>& batch = batches.at(position);
+
+        std::vector<std::uint64_t> named;
+        rows_of_part(position, seed, 10, rank, world_size, named);
+
+        RawBatch raw;
+        reader_.read(named, raw);
+        ASSERT_EQ(batch.count, static_cast<Index>(named.size()));
+        for (Index n = 0; n < batch.count; ++n) {
+          for (Index i = 0; i < dimension; ++i) {
+            EXPECT_EQ(level_of(batch.x(i, n)), raw.uint8_data()[n * dimension + i]);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(RowsOfPart, OfAnEpochAreAPermutationInPartsThatJoin) {
+  for (const std::uint64_t epoch : {0, 3}) {
+    std::vector<std::uint64_t> all;
+    DataPosition position{epoch * rows, rows};
+    while (position.epoch() == epoch) {
+      std::vector<std::uint64_t> whole;
+      rows_of_part(position, seed, 10, 0, 1, whole);
+      std::vector<std::uint64_t> joined;
+      for (int rank = 0; rank < 4; ++rank) {
+        std::vector<std::uint64_t> part;
+        rows_of_part(position, seed, 10, rank, 4, part);
+        joined.insert(joined.end(), part.begin(), part.end());
+      }
+      EXPECT_EQ(joined, whole);
+      all.insert(all.end(), whole.begin(), whole.end());
+      position.samples_consumed += whole.size();
+    }
+    std::ranges::sort(all);
+    ASSERT_EQ(all.size(), rows);
+    for (std::uint64_t row = 0; row < rows; ++row) EXPECT_EQ(all[row], row);
   }
 }
 
@@ -129,10 +182,7 @@ TEST_F(BatchSourceTest, AnEpochHoldsEverySampleOnceAndTheNextHasOtherOrderAndNoi
     std::vector<std::vector<int>> all;
     for (Index n = 0; n < x.cols(); ++n) {
       std::vector<int> sample;
-      for (const double value : x.col(n)) {
-        const double s = 1.0 / (1.0 + std::exp(-value));
-        sample.push_back(static_cast<int>(256.0 * (s - 1e-6) / (1.0 - 2e-6)));
-      }
+      for (const double value : x.col(n)) sample.push_back(level_of(value));
       all.push_back(sample);
     }
     return all;

@@ -20,6 +20,10 @@ RunState some_state() {
   state.log_abs_det = -1e-17;
   state.unlogged_log_likelihood = -12345.678901234567;
   state.unlogged_samples = 300;
+  state.updates = 13;
+  state.skipped_steps = 4;
+  state.rollbacks = 1;
+  state.record({"lr: 0.001 -> 0.0005", "epochs: 10 -> 20"});
   return state;
 }
 
@@ -39,6 +43,35 @@ TEST(RunState, ComesBackFromTextToTheLastBit) {
   EXPECT_EQ(again.log_abs_det, state.log_abs_det);
   EXPECT_EQ(again.unlogged_log_likelihood, state.unlogged_log_likelihood);
   EXPECT_EQ(again.unlogged_samples, state.unlogged_samples);
+  EXPECT_EQ(again.updates, state.updates);
+  EXPECT_EQ(again.skipped_steps, state.skipped_steps);
+  EXPECT_EQ(again.rollbacks, state.rollbacks);
+  EXPECT_EQ(again.history, state.history);
+  EXPECT_EQ(again.history.at(0).at("step"), 17);
+  EXPECT_EQ(again.history.at(0).at("changes").at(1), "epochs: 10 -> 20");
+}
+
+TEST(RunState, OfACheckpointFromBeforeStepsCouldBeLeftOutHasMadeEveryUpdate) {
+  nlohmann::json json = to_json(some_state());
+  for (const char* key : {"updates", "skipped_steps", "rollbacks", "history"}) json.erase(key);
+
+  const RunState again = run_state_from(json);
+
+  EXPECT_EQ(again.updates, 17);
+  EXPECT_EQ(again.skipped_steps, 0);
+  EXPECT_TRUE(again.history.empty());
+}
+
+TEST(RunState, CountsAValidationThatIsNotFiniteAsNoBetter) {
+  RunState state = some_state();
+  state.record_validation(std::nan(""), 1.5);
+  EXPECT_EQ(state.best_val_bits_per_dim, 0.1);
+  EXPECT_EQ(state.evaluations_without_best, 3);
+  EXPECT_TRUE(std::isinf(state.last_val_bits_per_dim));
+  state.record_validation(0.05, 1.5);
+  EXPECT_EQ(state.best_val_bits_per_dim, 0.05);
+  EXPECT_EQ(state.best_step, 17);
+  EXPECT_EQ(state.evaluations_without_best, 0);
 }
 
 TEST(RunState, BeforeTheFirstValidationComesBackAsThat) {

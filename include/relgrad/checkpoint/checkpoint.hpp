@@ -48,6 +48,7 @@ struct SaveResult {
   std::filesystem::path directory;  // of the checkpoint, if saved
   std::string trouble;              // one line if not saved, or if tidying up failed after it was
   double seconds = 0;               // that the caller was held up
+  double writing_seconds = 0;       // of the slowest rank's bytes, on whichever thread
   std::uint64_t bytes = 0;
 };
 

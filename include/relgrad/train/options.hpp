@@ -66,6 +66,7 @@ struct TrainOptions {
 
   // run directory
   double save_every_seconds = 900;
+  bool background_save = true;    // beside training, from a copy
   std::int64_t eval_every = 1;    // epochs
   std::int64_t eval_samples = 0;  // validation samples used during training; 0: all
   std::int64_t keep_last = 3;

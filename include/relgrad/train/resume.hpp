@@ -30,6 +30,10 @@ struct RunState {
   // line is the one it would have been.
   double unlogged_log_likelihood = 0;  // nats
   double unlogged_samples = 0;
+  /// What happened to the run that its options do not tell: {step, samples_consumed, changes}, the
+  /// changes in words: "lr: 0.001 -> 0.0005", "rolled back to step 14".
+  nlohmann::json history = nlohmann::json::array();
+  void record(const std::vector<std::string>& changes);
   /// Takes in a validation at this step; one that is not finite counts as the worst there is.
   void record_validation(double val_bits_per_dim, double log_abs_det_nats);
   double epochs_done() const {
@@ -47,11 +51,17 @@ struct ResumePoint {
   std::vector<checkpoint::Found> candidates;
 };
 
-/// Collective; the root looks, all ranks know. Prints changed resumable options (old -> new).
+/// Collective; the root looks, all ranks know.
 /// @throws UsageError on a changed frozen option; CheckpointError if there are checkpoints but none
 /// can be used (starting from scratch would lose the run), or the data set is another one.
 ResumePoint find_resume_point(const TrainOptions& options, const DatasetInfo& dataset,
                               const mpi::Communicator& comm);
+
+/// Collective. After `state` was loaded from one of the candidates: prints the resumable options
+/// that differ from that checkpoint's (old -> new) and keeps them in its history.
+/// @throws UsageError on every rank if a frozen one differs.
+void record_changed_options(const TrainOptions& options, const ResumePoint& resume, RunState& state,
+                            const mpi::Communicator& comm);
 
 /// Collective; the root looks, all ranks know. Every usable checkpoint of this run, newest first.
 ResumePoint checkpoints_of_run(const TrainOptions& options, const mpi::Communicator& comm);

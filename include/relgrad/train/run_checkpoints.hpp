@@ -13,7 +13,7 @@ class RunCheckpoints {
                  const Exchange<T>& exchange, const mpi::Communicator& comm);
 
   /// Collective. Parameters, moments and transform tables, with `state` in the manifest.
-  checkpoint::SaveResult save(const RunState& state);
+  checkpoint::Save begin(const RunState& state, checkpoint::Writing writing);
   /// Collective. The same into DIRECTORY/ckpt: no checkpoint of the run, nothing counts or finds
   /// it.
   checkpoint::SaveResult save_aside(const std::filesystem::path& directory, const RunState& state);
@@ -23,7 +23,8 @@ class RunCheckpoints {
   RunState load(const ResumePoint& resume);
 
  private:
-  checkpoint::SaveResult save_in(const std::filesystem::path& directory, const RunState& state);
+  checkpoint::Save begin_in(const std::filesystem::path& directory, const RunState& state,
+                            checkpoint::Writing writing);
   std::vector<checkpoint::MutableBlock> blocks();
   nlohmann::json manifest_state(const RunState& state) const;
 

@@ -22,8 +22,16 @@ struct StepStatus {
   double nonfinite = 0;  // samples
   double stop = 0;       // ranks that were asked to stop
   double save = 0;       // > 0: the root wants a checkpoint
+  double written = 0;    // ranks whose part of the save under way is on disk
   double trouble = 0;    // ranks whose local work failed
-  std::span<double> flat() { return {&log_likelihood, 6}; }
+  std::span<double> flat() { return {&log_likelihood, 7}; }
+};
+
+/// What this rank brings to a step's allreduce beside its batch.
+struct StepWishes {
+  bool stop = false;
+  bool save = false;
+  bool written = false;
 };
 
 /// Seconds since last taken. backward is the backward pass without exchange and optimizer.
@@ -40,7 +48,7 @@ class TrainStep {
   /// From now on tells `heartbeat` where it is; that must outlive it.
   void watch(Heartbeat& heartbeat) { heartbeat_ = &heartbeat; }
   /// Forward pass of this rank's part and the allreduce. `batch` is null if it could not be had.
-  StepStatus look(const PreparedBatch<T>* batch, bool stop, bool save);
+  StepStatus look(const PreparedBatch<T>* batch, const StepWishes& wishes);
   /// Backward pass and update, after a look() that found everything in order.
   void move(const StepNumbers& numbers);
   /// After look(): what its forward pass computed.

@@ -1,0 +1,63 @@
+#include "relgrad/train/audit_order.hpp"
+
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "command.hpp"
+#include "model_options.hpp"
+#include "relgrad/core/error.hpp"
+
+namespace relgrad::cli {
+
+namespace {
+
+std::vector<Option> step_options(AuditOrderOptions& options) {
+  const Range<std::int64_t> steps{.least = 0, .most = std::int64_t{1} << 40};
+  return group(
+      "Steps",
+      {number_option("from-step", options.from_step, steps, "steps",
+                     "the first one; step 0 is the first of the run"),
+       number_option("to-step", options.to_step, steps, "steps", "the first one left out"),
+       number_option("ranks", options.ranks, Range<std::int64_t>{.least = 1, .most = 1 << 20},
+                     "ranks", "show which part each of so many ranks takes"),
+       switch_option("json", options.json, "one JSON object a line instead of words")});
+}
+
+}  // namespace
+
+Command audit_order_command() {
+  const auto options = std::make_shared<AuditOrderOptions>();
+  Command command;
+  command.name = "audit-order";
+  command.summary = "Prints which samples each step of a run consumes, without training.";
+  command.usage = {"--run DIR --data DIR --from-step A --to-step B [--ranks P] [--json]",
+                   "--checkpoint DIR --data DIR --from-step A --to-step B [--ranks P] [--json]"};
+  command.examples = {
+      {"relgrad audit-order --run runs/first --data data/images --from-step 10 --to-step 12",
+       "rows of the training split that steps 10 and 11 take, in order"},
+      {"relgrad audit-order --run runs/first --data data/images --from-step 10 --to-step 12 "
+       "--ranks 2 --json",
+       "the part of each of two ranks, for programs"}};
+  command.exit_codes = {0, 1, 2, 3, 4};
+  command.options = joined(
+      {group("Run", {text_option("run", options->run, "DIR", "a run directory",
+                                 "a run, by its newest checkpoint, or else"),
+                     text_option("checkpoint", options->checkpoint, "DIR", "a checkpoint directory",
+                                 "the run up to this checkpoint and on")}),
+       group("Data", {text_option("data", options->data, "DIR", "a directory",
+                                  "data set the run was trained on")}),
+       step_options(*options)});
+  command.check = [options] {
+    require_one_model("audit-order", *options);
+    require("audit-order", "data", options->data, "the data set the run was trained on");
+    if (options->to_step <= options->from_step) {
+      throw UsageError(fmt::format("--to-step: {} is not after --from-step {}; try {}",
+                                   options->to_step, options->from_step, options->from_step + 1));
+    }
+  };
+  command.run_alone = [options]() -> std::optional<int> { return audit_order(*options); };
+  return command;
+}
+
+}  // namespace relgrad::cli
