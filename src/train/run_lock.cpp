@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <sstream>
 
 #include "relgrad/core/error.hpp"
 #include "relgrad/hdf5/file.hpp"
@@ -27,12 +27,29 @@ namespace {
 struct Owner {
   std::string host;
   std::int64_t pid = 0;
-  std::string job;  // of SLURM; empty without
+  std::string started;  // see start_of_process
+  std::string job;      // of SLURM; empty without
 };
+
+/// When a process started, in clock ticks since the machine did; empty if there is none, or only
+/// what is left of one that ended and that nobody waited for (a zombie).
+std::string start_of_process(std::int64_t pid) {
+  std::ifstream file(fmt::format("/proc/{}/stat", pid));
+  std::string line;
+  std::getline(file, line);
+  const std::size_t name_end = line.rfind(')');  // "17 (a name) S 1 ...": the name may hold spaces
+  if (name_end == std::string::npos) return "";
+  std::istringstream fields(line.substr(name_end + 1));
+  std::string field;
+  for (int i = 3; i <= 22 && fields >> field; ++i) {  // numbered as in proc(5)
+    if (i == 3 && (field == "Z" || field == "X")) return "";
+  }
+  return field;
+}
 
 Owner myself() {
   const char* job = std::getenv("SLURM_JOB_ID");
-  return {mpi::host_name(), getpid(), job == nullptr ? "" : job};
+  return {mpi::host_name(), getpid(), start_of_process(getpid()), job == nullptr ? "" : job};
 }
 
 /// Nothing where the file is empty or damaged.
@@ -40,20 +57,16 @@ std::optional<Owner> read_owner(const fs::path& lock) {
   std::ifstream file(lock);
   const auto json = nlohmann::json::parse(file, nullptr, false);
   try {
-    return Owner{json.at("host"), json.at("pid"), json.value("job", "")};
+    return Owner{json.at("host"), json.at("pid"), json.value("started", ""), json.value("job", "")};
   } catch (const nlohmann::json::exception&) {
     return std::nullopt;
   }
 }
 
-/// A zombie has ended, though its number is still taken.
-bool is_running(std::int64_t pid) {
-  if (kill(static_cast<pid_t>(pid), 0) != 0 && errno == ESRCH) return false;
-  std::ifstream file(fmt::format("/proc/{}/stat", pid));
-  std::string stat;
-  std::getline(file, stat);
-  const std::size_t state = stat.rfind(") ");
-  return state == std::string::npos || (stat[state + 2] != 'Z' && stat[state + 2] != 'X');
+/// Its number may be another process's by now.
+bool is_running(const Owner& owner) {
+  const std::string start = start_of_process(owner.pid);
+  return !start.empty() && (owner.started.empty() || owner.started == start);
 }
 
 enum class FileLock { ours, of_another, unknown };  // unknown: the file system keeps no locks
@@ -77,7 +90,7 @@ bool lives(const std::optional<Owner>& owner, FileLock found) {
   if (found == FileLock::of_another) return true;
   if (!owner) return false;
   const Owner me = myself();
-  if (owner->host == me.host) return found == FileLock::unknown && is_running(owner->pid);
+  if (owner->host == me.host) return found == FileLock::unknown && is_running(*owner);
   return me.job.empty() || owner->job != me.job;
 }
 
@@ -92,7 +105,9 @@ std::string in_use(const fs::path& lock, const std::optional<Owner>& owner) {
 void write_owner(int descriptor, const fs::path& lock) {
   const Owner me = myself();
   const std::string text =
-      nlohmann::json{{"host", me.host}, {"pid", me.pid}, {"job", me.job}}.dump() + "\n";
+      nlohmann::json{{"host", me.host}, {"pid", me.pid}, {"started", me.started}, {"job", me.job}}
+          .dump() +
+      "\n";
   try {
     if (::ftruncate(descriptor, 0) != 0)
       throw DiskError(fmt::format("{}: cannot write: {}", lock.string(), std::strerror(errno)));

@@ -166,6 +166,18 @@ class SizeLimit(DiskTest):
             self.assertIn("File too large", result.err)
             self.assertEqual([path.name for path in self.folder.iterdir()], ["limited"])
 
+    @staticmethod
+    def stop_between_saves(process, directory):
+        def stopped():
+            os.kill(process.pid, signal.SIGSTOP)
+            wait_for(lambda: faults.state_of(process.pid) in "TZ", "stop")
+            if not list(directory.glob("ckpt/.tmp-*")):
+                return True
+            os.kill(process.pid, signal.SIGCONT)
+            return False
+
+        wait_for(stopped, "moment between two saves")
+
     def test_a_run_goes_on_without_what_is_too_large_and_ends_with_6(self):
         expected = self.undisturbed(0)
         shard = newest(expected) / "shard-0000.h5"
@@ -175,8 +187,10 @@ class SizeLimit(DiskTest):
                 directory = self.folder / str(limit)
                 process = start(*self.words(directory))
                 wait_for(lambda: reached(directory, 100) and newest(directory), "checkpoint")
-                # MPI has made its files by now
+                # MPI has made its files by now, and a save looks at the limit when it begins
+                self.stop_between_saves(process, directory)
                 resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, limit))
+                os.kill(process.pid, signal.SIGCONT)
                 result = finish(process)
                 self.assertEqual(result.code, 6, str(result))
                 self.assertIn(NOT_SAVED, result.err)

@@ -104,13 +104,18 @@ def latest_step(directory):
         return -1
 
 
-def is_running(process):
-    """Neither gone nor a zombie."""
+def state_of(process):
+    """The letter of proc(5): T stopped, Z zombie; X where there is no such process."""
     try:
         stat = pathlib.Path(f"/proc/{process}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rsplit(")", 1)[1].split()[0] not in "ZX"
+        return "X"
+    return stat.rsplit(")", 1)[1].split()[0]
+
+
+def is_running(process):
+    """Neither gone nor a zombie."""
+    return state_of(process) not in "ZX"
 
 
 def children(process):

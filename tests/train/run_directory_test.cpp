@@ -73,15 +73,23 @@ TEST_F(RunDirectoryTest, TakesOverTheLockOfADeadProcess) {
   EXPECT_EQ(trouble(), "");
 }
 
-TEST_F(RunDirectoryTest, TakesOverTheLockOfAZombieAndOfANumberThatLivesOn) {
+TEST_F(RunDirectoryTest, TakesOverTheLockOfAProcessThatEndedAndNobodyWaitedFor) {
   const pid_t zombie = fork();
   if (zombie == 0) _exit(0);
-  siginfo_t ended;
-  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(zombie), &ended, WEXITED | WNOWAIT), 0);
+  siginfo_t info;
+  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(zombie), &info, WEXITED | WNOWAIT), 0);
+
   lock(mpi::host_name(), zombie);
+
   EXPECT_EQ(trouble(), "");
   waitpid(zombie, nullptr, 0);
-  for (const pid_t number : {getppid(), getpid()}) {  // given to somebody else, or to us
+}
+
+TEST_F(RunDirectoryTest, TakesOverTheLockOfAProcessWhoseNumberIsAnothersNow) {
+  write(run_ / "LOCK",
+        nlohmann::json{{"host", mpi::host_name()}, {"pid", 1}, {"started", "no"}}.dump());
+  EXPECT_EQ(trouble(), "");
+  for (const pid_t number : {1, getppid(), getpid()}) {  // alive, but none of them holds the lock
     lock(mpi::host_name(), number);
     EXPECT_EQ(trouble(), "");
   }
