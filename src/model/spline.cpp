@@ -140,25 +140,33 @@ void SplineLayer<T>::backward(const ConstMatrixMap<T>& input, const ConstMatrixM
   const auto knots_size = static_cast<Index>(kernels::spline_knots_size(static_cast<int>(bins_)));
   const auto chain_size = static_cast<Index>(kernels::spline_chain_size(static_cast<int>(bins_)));
   const std::size_t sums_size = kernels::spline_sums_size(static_cast<int>(bins_));
+  const std::size_t condensed_size = kernels::spline_condensed_size(static_cast<int>(bins_));
   const std::optional<ExactSums> exact = gradients.exact(widths_id_, exact_size());
   // Split over dimensions, never over samples: sums do not depend on the number of threads.
 #pragma omp parallel for schedule(static) if (dimension_ * input.cols() >= threaded_batch_size)
   for (Index tile = 0; tile < tile_count(dimension_); ++tile) {
     const kernels::TileShape shape = tile_shape(tile, dimension_, bins_);
     const Index first = tile * lanes_max;
+    static thread_local std::vector<double> exact_sums;  // keep their memory from step to step
+    static thread_local std::vector<T> sums;
+    static thread_local std::vector<T> condensed;
     if (exact) {
-      kernels::spline_backward_exact(
-          shape, knots_.data() + tile * knots_size, input.data() + first, delta_out.data() + first,
-          delta_in.data() + first, input.cols(), exact->grid,
-          exact->sums.data() + static_cast<std::size_t>(tile) * sums_size);
+      exact_sums.assign(sums_size, 0.0);
+      kernels::spline_backward_exact(shape, knots_.data() + tile * knots_size, input.data() + first,
+                                     delta_out.data() + first, delta_in.data() + first,
+                                     input.cols(), exact->grid, exact_sums.data());
+      kernels::spline_condense(
+          shape, exact_sums.data(),
+          exact->sums.data() + static_cast<std::size_t>(tile) * condensed_size);
       continue;
     }
-    static thread_local std::vector<T> sums;  // keeps its memory from step to step
     sums.assign(sums_size, T(0));
+    condensed.assign(condensed_size, T(0));
     kernels::spline_backward(shape, knots_.data() + tile * knots_size, input.data() + first,
                              delta_out.data() + first, delta_in.data() + first, input.cols(),
                              sums.data());
-    kernels::spline_chain(shape, sums.data(), chain_.data() + tile * chain_size,
+    kernels::spline_condense(shape, sums.data(), condensed.data());
+    kernels::spline_chain(shape, condensed.data(), chain_.data() + tile * chain_size,
                           static_cast<T>(bound_), widths + first, heights + first, slopes + first);
   }
 }
@@ -166,7 +174,7 @@ void SplineLayer<T>::backward(const ConstMatrixMap<T>& input, const ConstMatrixM
 template <class T>
 std::size_t SplineLayer<T>::exact_size() const {
   return static_cast<std::size_t>(tile_count(dimension_)) *
-         kernels::spline_sums_size(static_cast<int>(bins_));
+         kernels::spline_condensed_size(static_cast<int>(bins_));
 }
 
 template <class T>
@@ -176,15 +184,15 @@ void SplineLayer<T>::finish_exact(SmallGradients<T>& gradients) const {
   T* widths = gradients.sum(widths_id_).data();
   T* heights = gradients.sum(heights_id_).data();
   T* slopes = gradients.sum(slopes_id_).data();
-  const std::size_t sums_size = kernels::spline_sums_size(static_cast<int>(bins_));
+  const std::size_t size = kernels::spline_condensed_size(static_cast<int>(bins_));
   const auto chain_size = static_cast<Index>(kernels::spline_chain_size(static_cast<int>(bins_)));
 #pragma omp parallel for schedule(static)
   for (Index tile = 0; tile < tile_count(dimension_); ++tile) {
-    static thread_local std::vector<T> sums;
-    const auto of_tile = exact->sums.subspan(static_cast<std::size_t>(tile) * sums_size, sums_size);
-    sums.assign(of_tile.begin(), of_tile.end());
+    static thread_local std::vector<T> condensed;
+    const auto of_tile = exact->sums.subspan(static_cast<std::size_t>(tile) * size, size);
+    condensed.assign(of_tile.begin(), of_tile.end());
     const Index first = tile * lanes_max;
-    kernels::spline_chain(tile_shape(tile, dimension_, bins_), sums.data(),
+    kernels::spline_chain(tile_shape(tile, dimension_, bins_), condensed.data(),
                           chain_.data() + tile * chain_size, static_cast<T>(bound_), widths + first,
                           heights + first, slopes + first);
   }

@@ -10,7 +10,7 @@ template <class T>
 SmallSums<T>::SmallSums(const Flow<T>& flow, std::int64_t exact_terms)
     : flow_(&flow),
       is_exact_(exact_terms > 0),
-      grid_(limit_bits, std::max<std::int64_t>(1, exact_terms)) {
+      grid_(limit_bits, 2 * std::max<std::int64_t>(1, exact_terms)) {
   const auto& store = flow.parameters();
   for (ParameterId id = 0; id < store.count(); ++id) {
     offset_.push_back(plain_.size());

@@ -26,7 +26,7 @@ class SmallSums final : public SmallGradients<T> {
  private:
   // A sample's term of a derivative beyond this is held there; so large a one says that training
   // has lost its way, not where to go.
-  static constexpr int limit_bits = 14;
+  static constexpr int limit_bits = 14;  // layers may add up two terms a sample
 
   const Flow<T>* flow_;
   std::vector<T> plain_;

@@ -272,43 +272,56 @@ RELGRAD_INLINE void prepare_body(TileShape shape, const T* widths, const T* heig
   }
 }
 
-/// gradient[k] += 2 bound (1 - K min) share_k (g_k - sum_i share_i g_i), where g_k, the derivative
-/// by the width of bin k, is that bin's own plus the shift of every later bin.
+/// Per lane: the derivative by the width of every bin, which is that bin's own plus the shift of
+/// every later bin; the same of heights; the derivative by the slope of every knot.
+template <class S>
+RELGRAD_INLINE void condense_body(TileShape shape, const S* sums, S* condensed) {
+  const int bins = shape.bins;
+  for (int j = 0; j < shape.lanes; ++j) {
+    const S* own = sums + static_cast<Count>(j) * bins * spline_sums;
+    S* widths = condensed + static_cast<Count>(j) * (3 * bins + 1);
+    S* heights = widths + bins;
+    S* slopes = heights + bins;
+    S shifted_x = 0;
+    S shifted_y = 0;
+    for (int k = bins - 1; k >= 0; --k) {
+      const S* bin = own + k * spline_sums;
+      widths[k] += bin[1] + shifted_x;
+      heights[k] += bin[3] + shifted_y;
+      slopes[k] += bin[4];
+      slopes[k + 1] += bin[5];
+      shifted_x += bin[0];
+      shifted_y += bin[2];
+    }
+  }
+}
+
+/// gradient[k] += 2 bound (1 - K min) share_k (g_k - sum_i share_i g_i)
 template <class T>
-RELGRAD_INLINE void chain_softmax(TileShape shape, const T* sums, const T* share, T bound,
+RELGRAD_INLINE void chain_softmax(TileShape shape, const T* by_width, const T* share, T bound,
                                   T* gradient) {
   const T scale = T(2) * bound * (T(1) - T(spline_min_share) * static_cast<T>(shape.bins));
   for (int j = 0; j < shape.lanes; ++j) {
-    const T* own = sums + static_cast<Count>(j) * shape.bins * spline_sums;
-    T shifted = 0;
+    const T* g = by_width + static_cast<Count>(j) * (3 * shape.bins + 1);
     T mean = 0;
-    for (int k = shape.bins - 1; k >= 0; --k) {
-      mean += share[k * lanes_max + j] * (own[k * spline_sums + 1] + shifted);
-      shifted += own[k * spline_sums];
-    }
-    shifted = 0;
-    for (int k = shape.bins - 1; k >= 0; --k) {
-      const T by_width = own[k * spline_sums + 1] + shifted;
-      shifted += own[k * spline_sums];
-      gradient[k * shape.stride + j] += scale * share[k * lanes_max + j] * (by_width - mean);
+    for (int k = 0; k < shape.bins; ++k) mean += share[k * lanes_max + j] * g[k];
+    for (int k = 0; k < shape.bins; ++k) {
+      gradient[k * shape.stride + j] += scale * share[k * lanes_max + j] * (g[k] - mean);
     }
   }
 }
 
 template <class T>
-RELGRAD_INLINE void chain_body(TileShape shape, const T* sums, const T* chain, T bound,
+RELGRAD_INLINE void chain_body(TileShape shape, const T* condensed, const T* chain, T bound,
                                T* widths_gradient, T* heights_gradient, T* slopes_gradient) {
   const Count bins_size = static_cast<Count>(shape.bins) * lanes_max;
-  chain_softmax(shape, sums, chain, bound, widths_gradient);
-  chain_softmax(shape, sums + 2, chain + bins_size, bound, heights_gradient);
+  chain_softmax(shape, condensed, chain, bound, widths_gradient);
+  chain_softmax(shape, condensed + shape.bins, chain + bins_size, bound, heights_gradient);
   const T* sigmoid = chain + 2 * bins_size;
   for (int k = 0; k <= shape.bins; ++k) {
     for (int j = 0; j < shape.lanes; ++j) {
-      const T* own = sums + (static_cast<Count>(j) * shape.bins + k) * spline_sums;
-      const T left_of_bin = k < shape.bins ? own[4] : T(0);
-      const T right_of_bin = k > 0 ? own[5 - spline_sums] : T(0);
-      slopes_gradient[k * shape.stride + j] +=
-          (left_of_bin + right_of_bin) * sigmoid[k * lanes_max + j];
+      const T* by_slope = condensed + static_cast<Count>(j) * (3 * shape.bins + 1) + 2 * shape.bins;
+      slopes_gradient[k * shape.stride + j] += by_slope[k] * sigmoid[k * lanes_max + j];
     }
   }
 }
@@ -335,13 +348,21 @@ RELGRAD_INLINE void chain_body(TileShape shape, const T* sums, const T* chain, T
     backward_body<T>(shape, knots, input, delta_out, delta_in, samples,                           \
                      ExactAdder<T>{grid.limit(), grid.magic()}, sums);                            \
   }                                                                                               \
-  RELGRAD_SIMD_CLONES void spline_chain(TileShape shape, const T* sums, const T* chain, T bound,  \
-                                        T* widths_gradient, T* heights_gradient,                  \
+  RELGRAD_SIMD_CLONES void spline_chain(TileShape shape, const T* condensed, const T* chain,      \
+                                        T bound, T* widths_gradient, T* heights_gradient,         \
                                         T* slopes_gradient) {                                     \
-    chain_body<T>(shape, sums, chain, bound, widths_gradient, heights_gradient, slopes_gradient); \
+    chain_body<T>(shape, condensed, chain, bound, widths_gradient, heights_gradient,              \
+                  slopes_gradient);                                                               \
   }
 RELGRAD_DEFINE_SPLINE(float)
 RELGRAD_DEFINE_SPLINE(double)
 #undef RELGRAD_DEFINE_SPLINE
+
+void spline_condense(TileShape shape, const float* sums, float* condensed) {
+  condense_body(shape, sums, condensed);
+}
+void spline_condense(TileShape shape, const double* sums, double* condensed) {
+  condense_body(shape, sums, condensed);
+}
 
 }  // namespace relgrad::kernels

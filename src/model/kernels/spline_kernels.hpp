@@ -38,6 +38,11 @@ constexpr std::size_t spline_sums_size(int bins) {
   return static_cast<std::size_t>(bins) * spline_sums * spline_lanes;
 }
 
+/// Numbers of a tile's condensed sums, [lane][widths, heights, slopes].
+constexpr std::size_t spline_condensed_size(int bins) {
+  return static_cast<std::size_t>(3 * bins + 1) * spline_lanes;
+}
+
 // All pointers to raw parameters and their gradients point to the tile's first dimension in
 // row-strided matrices: number [k * stride + lane]; those to batches: [sample * stride + lane].
 #define RELGRAD_DECLARE_SPLINE(T)                                                                 \
@@ -49,8 +54,11 @@ constexpr std::size_t spline_sums_size(int bins) {
                        T* delta_in, Count samples, T* sums);                                      \
   void spline_backward_exact(TileShape shape, const T* knots, const T* input, const T* delta_out, \
                              T* delta_in, Count samples, const ExactGrid& grid, double* sums);    \
-  void spline_chain(TileShape shape, const T* sums, const T* chain, T bound, T* widths_gradient,  \
-                    T* heights_gradient, T* slopes_gradient);
+  /* condensed += what of the sums the parameters' derivatives depend on, still sums over samples \
+   */                                                                                             \
+  void spline_condense(TileShape shape, const T* sums, T* condensed);                             \
+  void spline_chain(TileShape shape, const T* condensed, const T* chain, T bound,                 \
+                    T* widths_gradient, T* heights_gradient, T* slopes_gradient);
 RELGRAD_DECLARE_SPLINE(float)
 RELGRAD_DECLARE_SPLINE(double)
 #undef RELGRAD_DECLARE_SPLINE
