@@ -8,6 +8,23 @@
 
 namespace relgrad {
 
+/// Adds its own lifetime to the seconds that saves have taken.
+template <class T>
+class Saver<T>::Clocked {
+ public:
+  explicit Clocked(Saver& saver) : saver_(&saver) {}
+  ~Clocked() {
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start_;
+    saver_->seconds_ += spent.count();
+  }
+  Clocked(const Clocked&) = delete;
+  Clocked& operator=(const Clocked&) = delete;
+
+ private:
+  Saver* saver_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
 template <class T>
 Saver<T>::Saver(const TrainOptions& options, RunCheckpoints<T>& checkpoints, Heartbeat& heartbeat,
                 std::function<void(const checkpoint::SaveResult&)> ended)
@@ -26,17 +43,19 @@ template <class T>
 void Saver<T>::begin(const RunState& state) {
   if (last_step_ == state.step || (under_way_ && under_way_->step() == state.step)) return;
   finish();
+  const Clocked clocked(*this);
   heartbeat_->at(Place::checkpoint);
   last_ = std::chrono::steady_clock::now();
   under_way_.emplace(checkpoints_->begin(state, options_->background_save
                                                     ? checkpoint::Writing::in_background
                                                     : checkpoint::Writing::at_once));
-  if (!options_->background_save) finish();
+  if (!options_->background_save) conclude(false);
 }
 
 template <class T>
 void Saver<T>::finish() {
   if (!under_way_) return;
+  const Clocked clocked(*this);
   conclude(false);
 }
 
@@ -45,6 +64,9 @@ void Saver<T>::save_now(const RunState& state) {
   if (!under_way_ || under_way_->step() != state.step) {
     finish();
     if (last_step_ == state.step) return;
+  }
+  const Clocked clocked(*this);
+  if (!under_way_) {
     heartbeat_->at(Place::checkpoint);
     under_way_.emplace(checkpoints_->begin(state, checkpoint::Writing::at_once));
   }

@@ -265,6 +265,7 @@ void Trainer<T>::log_step(double lr) {
   const std::int64_t every =
       options_.log_every > 0 ? options_.log_every : std::max<std::int64_t>(1, steps_per_epoch / 50);
   if (state_.step % every == 0) {
+    metrics_.add_checkpoint_seconds(saver_.take_seconds());
     metrics_.write_step(state_, lr, step_.take_seconds(), step_.take_bytes_sent());
     show_progress(false);
   }
@@ -307,7 +308,6 @@ void Trainer<T>::end_of_epoch() {
 
 template <class T>
 void Trainer<T>::save_ended(const checkpoint::SaveResult& result) {
-  metrics_.add_checkpoint_seconds(result.seconds);
   stops_.add_save_seconds(result.seconds + result.writing_seconds);
   if (result.saved) guard_.saved();
   if (!result.trouble.empty()) progress_.end_line();

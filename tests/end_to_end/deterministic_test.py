@@ -2,9 +2,8 @@
 and for a run resumed on another number of them."""
 import os
 
-import numpy
 import support
-from support import Test, lasting_metrics, must, prepared, tensors
+from support import Test, lasting_metrics, must, numpy, prepared, tensors
 
 # 9 x 7 pixels: columns of a batch start at every alignment. 23 samples a batch, of which the last has
 # few: 8 ranks get unequal parts and sometimes none.

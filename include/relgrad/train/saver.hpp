@@ -3,6 +3,7 @@
 #include <chrono>
 #include <functional>
 #include <optional>
+#include <utility>
 
 #include "relgrad/train/run_checkpoints.hpp"
 #include "relgrad/train/save_report.hpp"
@@ -32,8 +33,11 @@ class Saver {
   void finish();
   /// Collective. Returns when there is a checkpoint of `state`. @throws DiskError on all ranks.
   void save_now(const RunState& state);
+  /// Seconds the calls above have taken, since last asked.
+  double take_seconds() { return std::exchange(seconds_, 0.0); }
 
  private:
+  class Clocked;
   void conclude(bool must);
 
   const TrainOptions* options_;
@@ -43,6 +47,7 @@ class Saver {
   std::optional<checkpoint::Save> under_way_;
   std::int64_t last_step_ = -1;
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+  double seconds_ = 0;
   SaveReport report_;
 };
 
