@@ -26,6 +26,16 @@ void on_signal(int number) {
   signal_received = number;
 }
 
+const sigset_t& signal_set() {
+  static const sigset_t set = [] {
+    sigset_t all;
+    sigemptyset(&all);
+    for (const int number : stop_signals) sigaddset(&all, number);
+    return all;
+  }();
+  return set;
+}
+
 }  // namespace
 
 StopSignals::StopSignals() {
@@ -34,10 +44,15 @@ StopSignals::StopSignals() {
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
   for (const int number : stop_signals) sigaction(number, &action, nullptr);
+  listener_ = std::thread([over = over_.get_future()] { over.wait(); });
+  pthread_sigmask(SIG_BLOCK, &signal_set(), nullptr);
 }
 
 StopSignals::~StopSignals() {
+  over_.set_value();
+  listener_.join();
   for (const int number : stop_signals) signal(number, SIG_DFL);
+  pthread_sigmask(SIG_UNBLOCK, &signal_set(), nullptr);
 }
 
 std::string StopSignals::received() {

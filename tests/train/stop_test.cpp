@@ -5,16 +5,45 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <thread>
 
 namespace relgrad {
 namespace {
+
+/// To this process, as others would; returns once a handler has run, or after 10 s.
+void send(int number) {
+  kill(getpid(), number);
+  for (int i = 0; i < 10000; ++i) {
+    sigset_t pending;
+    sigpending(&pending);
+    if (sigismember(&pending, number) == 0 && !StopSignals::received().empty()) return;
+    usleep(1000);
+  }
+}
+
+/// Whether the handler would run on the calling thread.
+bool is_blocked_here(int number) {
+  sigset_t blocked;
+  pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
+  return sigismember(&blocked, number) == 1;
+}
+
+TEST(StopSignals, NeverInterruptTheThreadThatComputesNorThoseItStarts) {
+  EXPECT_FALSE(is_blocked_here(SIGUSR1));
+  {
+    const StopSignals signals;
+    EXPECT_TRUE(is_blocked_here(SIGUSR1));
+    std::thread([] { EXPECT_TRUE(is_blocked_here(SIGTERM)); }).join();
+  }
+  EXPECT_FALSE(is_blocked_here(SIGUSR1));
+}
 
 TEST(StopSignals, RememberTheSignalThatCameByItsName) {
   for (const auto& [number, name] :
        {std::pair{SIGINT, "SIGINT"}, {SIGUSR1, "SIGUSR1"}, {SIGTERM, "SIGTERM"}}) {
     const StopSignals signals;
     EXPECT_EQ(StopSignals::received(), "");
-    std::raise(number);
+    send(number);
     EXPECT_EQ(StopSignals::received(), name);
   }
 }
@@ -23,11 +52,11 @@ TEST(StopSignals, SigintAfterARequestLeavesAtOnceButTheOthersMayRepeat) {
   const pid_t child = fork();
   if (child == 0) {
     const StopSignals signals;
-    std::raise(SIGUSR1);
-    std::raise(SIGUSR1);
-    std::raise(SIGTERM);
-    std::raise(SIGTERM);
-    std::raise(SIGINT);
+    send(SIGUSR1);
+    send(SIGUSR1);
+    send(SIGTERM);
+    send(SIGTERM);
+    send(SIGINT);
     _exit(0);
   }
   int status = 0;

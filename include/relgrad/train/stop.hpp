@@ -3,8 +3,10 @@
 /// between two steps.
 #include <algorithm>
 #include <chrono>
+#include <future>
 #include <optional>
 #include <string>
+#include <thread>
 
 #include "relgrad/train/options.hpp"
 #include "relgrad/train/run_directory.hpp"
@@ -21,6 +23,13 @@ class StopSignals {
   StopSignals& operator=(const StopSignals&) = delete;
   /// The signal that came ("SIGUSR1"), or empty.
   static std::string received();
+
+ private:
+  // Handlers must not run on a thread that computes: products of oneDNN (seen in 2.6, AVX-512) keep
+  // numbers below the stack pointer, where the kernel lays down a handler's frame. This thread does
+  // nothing else; the one that made this object, and those it starts, block the signals.
+  std::promise<void> over_;
+  std::thread listener_;
 };
 
 /// The end of a batch job's allocation and how early to stop before it. Seconds since 1970: what
