@@ -51,7 +51,10 @@ StopSignals::StopSignals() {
 StopSignals::~StopSignals() {
   over_.set_value();
   listener_.join();
-  for (const int number : stop_signals) signal(number, SIG_DFL);
+  // Batch systems repeat themselves: a request that was heard must not end the process, with
+  // another exit code, while it leaves.
+  const auto then = signal_received != 0 ? SIG_IGN : SIG_DFL;
+  for (const int number : stop_signals) signal(number, number == SIGINT ? SIG_DFL : then);
   pthread_sigmask(SIG_UNBLOCK, &signal_set(), nullptr);
 }
 

@@ -48,6 +48,23 @@ TEST(StopSignals, RememberTheSignalThatCameByItsName) {
   }
 }
 
+TEST(StopSignals, ARequestThatWasHeardMayRepeatWhileTheProcessLeaves) {
+  const pid_t child = fork();
+  if (child == 0) {
+    {
+      const StopSignals signals;
+      send(SIGUSR1);
+    }
+    kill(getpid(), SIGUSR1);
+    kill(getpid(), SIGTERM);
+    _exit(75);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFEXITED(status)) << WTERMSIG(status);
+  EXPECT_EQ(WEXITSTATUS(status), 75);
+}
+
 TEST(StopSignals, SigintAfterARequestLeavesAtOnceButTheOthersMayRepeat) {
   const pid_t child = fork();
   if (child == 0) {

@@ -18,6 +18,7 @@ namespace relgrad {
 class StopSignals {
  public:
   StopSignals();
+  /// Where one came, SIGUSR1 and SIGTERM are ignored from now on: the process is about to leave.
   ~StopSignals();
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
