@@ -206,12 +206,12 @@ class Unreliable(DiskTest):
 
     def setUp(self):
         super().setUp()
-        self.library = faults.shim()
-        if self.library is None:
+        self.preload = faults.shim()
+        if self.preload is None:
             self.skipTest("no shim")
 
     def shimmed(self, directory, **settings):
-        return preloaded(self.library, SHIM_BELOW=directory, **settings)
+        return preloaded(self.preload, SHIM_BELOW=directory, **settings)
 
     def test_half_writes_and_interruptions_change_nothing(self):
         for ranks in (0, 2):

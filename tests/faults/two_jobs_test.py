@@ -144,12 +144,12 @@ class Clocks(faults.Test):
 
     def setUp(self):
         super().setUp()
-        self.library = faults.shim()
-        if self.library is None:
+        self.preload = faults.shim()
+        if self.preload is None:
             self.skipTest("no shim")
 
     def shifted(self, hours, milliseconds):
-        return preloaded(self.library, SHIM_SHIFT=f"{hours * HOURS}:{milliseconds}")
+        return preloaded(self.preload, SHIM_SHIFT=f"{hours * HOURS}:{milliseconds}")
 
     def test_a_jump_changes_no_bit_and_no_save(self):
         for ranks, hours, milliseconds in ((0, -5, 0), (0, 5, 400), (2, -5, 700), (2, 5, 700)):
