@@ -9,7 +9,7 @@
 #include "relgrad/core/partition.hpp"
 #include "relgrad/core/simd_math.hpp"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #include <immintrin.h>
 #define RELGRAD_X86_PRODUCTS
 #endif
@@ -86,10 +86,6 @@ RELGRAD_INLINE void transpose_panel(const T* from, Index ld, Index depth, T* to)
 namespace avx2 {
 #define RELGRAD_VECTOR_BYTES 32
 #define RELGRAD_TILE_COLUMNS 6
-template <class T>
-void transpose(const T* from, Index ld, Index depth, T* to) {
-  transpose_panel<T, 64 / static_cast<Index>(sizeof(T))>(from, ld, depth, to);
-}
 #include "linalg/kernels/ordered_gemm_body.hpp"
 #undef RELGRAD_VECTOR_BYTES
 #undef RELGRAD_TILE_COLUMNS
@@ -101,10 +97,6 @@ void transpose(const T* from, Index ld, Index depth, T* to) {
 namespace avx512 {
 #define RELGRAD_VECTOR_BYTES 64
 #define RELGRAD_TILE_COLUMNS 12
-template <class T>
-void transpose(const T* from, Index ld, Index depth, T* to) {
-  transpose_panel<T, 128 / static_cast<Index>(sizeof(T))>(from, ld, depth, to);
-}
 #include "linalg/kernels/ordered_gemm_body.hpp"
 #undef RELGRAD_VECTOR_BYTES
 #undef RELGRAD_TILE_COLUMNS

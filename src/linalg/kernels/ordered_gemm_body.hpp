@@ -104,7 +104,7 @@ template <class T>
 void pack_a(const OrderedProduct<T>& p, Index i, Index rows, Index k0, Index depth, T* to) {
   using S = Shape<T>;
   if (p.a_transposed && rows == S::rows) {
-    transpose<T>(p.a + k0 + i * p.lda, p.lda, depth, to);
+    transpose_panel<T, S::rows>(p.a + k0 + i * p.lda, p.lda, depth, to);
     return;
   }
   for (Index k = 0; k < depth; ++k, to += S::rows) {
