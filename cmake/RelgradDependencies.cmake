@@ -21,6 +21,7 @@ find_path(OPENBLAS_INCLUDE_DIR cblas.h REQUIRED
           PATH_SUFFIXES x86_64-linux-gnu/openblas-pthread aarch64-linux-gnu/openblas-pthread
                         x86_64-linux-gnu aarch64-linux-gnu openblas)
 find_library(OPENBLAS_LIBRARY openblas REQUIRED)
+find_library(SCALAPACK_LIBRARY NAMES scalapack-openmpi scalapack REQUIRED)
 
 add_library(relgrad_external INTERFACE)
 target_include_directories(relgrad_external SYSTEM INTERFACE
@@ -28,7 +29,7 @@ target_include_directories(relgrad_external SYSTEM INTERFACE
   ${HDF5_C_INCLUDE_DIRS})
 target_link_libraries(relgrad_external INTERFACE
   MPI::MPI_CXX fmt::fmt ZLIB::ZLIB OpenMP::OpenMP_CXX Threads::Threads
-  ${HDF5_C_LIBRARIES} ${XXHASH_LIBRARY} ${OPENBLAS_LIBRARY})
+  ${HDF5_C_LIBRARIES} ${XXHASH_LIBRARY} ${SCALAPACK_LIBRARY} ${OPENBLAS_LIBRARY})
 target_compile_definitions(relgrad_external INTERFACE OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)
 if(ONEDNN_INCLUDE_DIR AND ONEDNN_LIBRARY)
   target_include_directories(relgrad_external SYSTEM INTERFACE ${ONEDNN_INCLUDE_DIR})

@@ -27,6 +27,10 @@ std::vector<Option> computing_options(Options& options) {
                      "threads", "per rank"),
        choice_option("products", options.products, {"auto", "openblas", "onednn"},
                      "library of matrix products; auto: the fastest built in"),
+       number_option("row-groups", options.row_groups,
+                     Range<std::int64_t>{.least = 0, .most = 1 << 20}, "ranks",
+                     "that share every W by columns, for models too large for one rank; a divisor "
+                     "of all, 0: all ranks"),
        number_option("seed", options.seed, Range<std::uint64_t>{}, "", "of the random draws")});
 }
 

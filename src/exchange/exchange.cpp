@@ -244,10 +244,12 @@ class FactorExchange final : public ExchangeBase<T> {
 }  // namespace
 
 std::string choose_exchange(std::string_view name, const ExchangeSetting& setting) {
-  if (name == "dense" || name == "sharded" || name == "factor") return std::string(name);
+  if (name == "dense" || name == "sharded" || name == "factor" || name == "row") {
+    return std::string(name);
+  }
   if (name != "auto") {
-    throw UsageError(
-        fmt::format("--exchange: '{}' is not available; use auto, dense, sharded or factor", name));
+    throw UsageError(fmt::format(
+        "--exchange: '{}' is not available; use auto, dense, sharded, factor or row", name));
   }
   if (setting.world_size == 1) return "dense";
   const double ranks = setting.world_size;

@@ -29,19 +29,32 @@ ConstMatrixMap<T> right_half(const MatrixMap<T>& pair) {
   return {pair.data() + pair.rows() * (pair.cols() / 2), pair.rows(), pair.cols() / 2};
 }
 
-/// out = W^T in; in and out D x n.
+/// out = W[:, I]^T in; in D x n, out |I| x n, I the layer's own coordinates (all without a row
+/// group).
 template <class T>
 void multiply_transposed(const LinearLayer<T>& layer, const ConstMatrixMap<T>& in, T* out) {
   const Index d = layer.dimension();
-  layer.products().gemm(Transpose::yes, Transpose::no, d, in.cols(), d, layer.weight().data(), d,
-                        in.data(), d, Onto::zero, out, d);
+  const Index own = layer.own().size();
+  layer.products().gemm(Transpose::yes, Transpose::no, own, in.cols(), d, layer.weight().data(), d,
+                        in.data(), d, Onto::zero, out, own);
 }
 
-/// Adds sum_n weights_n delta_n to the sum of parameter `id`.
+/// [Delta | Y] of all coordinates: `pair` itself, or what the ranks of a row group have of it.
 template <class T>
-void add_weighted_sum(const ConstMatrixMap<T>& delta, const Vector<T>& weights, ParameterId id,
-                      GradientSink<T>& sink) {
+MatrixMap<T> gathered(const LinearLayer<T>& layer, const MatrixMap<T>& pair) {
+  RowGroup<T>* group = layer.row_group();
+  if (group == nullptr) return pair;
+  const MatrixMap<T> all = group->whole(layer.dimension(), pair.cols());
+  group->allgather(ConstMatrixMap<T>(pair.data(), pair.rows(), pair.cols()), all);
+  return all;
+}
+
+/// Adds sum_n weights_n delta_n to this rank's coordinates of the sum of parameter `id`.
+template <class T>
+void add_weighted_sum(const LinearLayer<T>& layer, const ConstMatrixMap<T>& delta,
+                      const Vector<T>& weights, GradientSink<T>& sink) {
   const Index dimension = delta.rows();
+  const ParameterId id = layer.bias_id();
   if (const auto exact = sink.exact(id, static_cast<std::size_t>(dimension))) {
     for (Index n = 0; n < delta.cols(); ++n) {
       const T* column = delta.data() + n * dimension;
@@ -52,7 +65,7 @@ void add_weighted_sum(const ConstMatrixMap<T>& delta, const Vector<T>& weights, 
     }
     return;
   }
-  VectorMap<T>(sink.sum(id).data(), dimension).noalias() += delta * weights;
+  VectorMap<T>(sink.sum(id).data() + layer.own().begin, dimension).noalias() += delta * weights;
 }
 
 /// G_W = Delta X^T + B W^{-T},   G_b = Delta 1
@@ -64,7 +77,7 @@ class PlainGradient final : public LinearGradient<T> {
     const ConstMatrixMap<T> delta = left_half(pair);
     if (needs_delta_in) multiply_transposed(layer, delta, scratch.data());
 
-    add_weighted_sum<T>(delta, Vector<T>::Ones(delta.cols()), layer.bias_id(), sink);
+    add_weighted_sum<T>(layer, delta, Vector<T>::Ones(delta.cols()), sink);
 
     inverse_transposed_ =
         LuFactors("plain gradient", layer.weight()).inverse().transpose().template cast<T>();
@@ -82,20 +95,21 @@ class RelativeGradient final : public LinearGradient<T> {
  public:
   void backward(const LinearLayer<T>& layer, const ConstMatrixMap<T>& /*input*/, MatrixMap<T> pair,
                 MatrixMap<T> scratch, bool needs_delta_in, GradientSink<T>& sink) override {
-    const ConstMatrixMap<T> delta = left_half(pair);
-    const ConstMatrixMap<T> y = right_half(pair);
+    const MatrixMap<T> all = gathered(layer, pair);
+    const ConstMatrixMap<T> delta = left_half(all);
+    const ConstMatrixMap<T> y = right_half(all);
     if (needs_delta_in) {
-      multiply_transposed(layer, ConstMatrixMap<T>(pair.data(), pair.rows(), pair.cols()),
+      multiply_transposed(layer, ConstMatrixMap<T>(all.data(), all.rows(), all.cols()),
                           scratch.data());
     } else {
-      multiply_transposed(layer, y, scratch.data() + delta.size());
+      multiply_transposed(layer, y, scratch.data() + scratch.size() / 2);
     }
 
     const ConstVectorMap<T> b = layer.bias();
     weights_.setOnes(y.cols());  // 1 + y_n . b
     layer.products().gemm(Transpose::yes, Transpose::no, y.cols(), 1, y.rows(), y.data(), y.rows(),
                           b.data(), b.size(), Onto::itself, weights_.data(), y.cols());
-    add_weighted_sum(delta, weights_, layer.bias_id(), sink);
+    add_weighted_sum(layer, left_half(pair), weights_, sink);
     sink.per_sample(layer.bias_id(), {T{1}, nullptr});
 
     sink.outer_product(layer.weight_id(), delta, right_half(scratch), {T{1}, nullptr});

@@ -14,6 +14,7 @@ void forward(const Flow<T>& flow, Workspace<T>& workspace) {
   // z = value of the last layer (the input, for a flow without layers)
   const ConstMatrixMap<T> z = workspace.input_of(flow.layer_count());
   add_latent_log_density(flow.latent(), z, log_likelihood);
+  if (flow.row_group() != nullptr) flow.row_group()->sum(log_likelihood);
 }
 
 template <class T>

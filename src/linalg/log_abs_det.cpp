@@ -1,7 +1,6 @@
 #include "relgrad/linalg/log_abs_det.hpp"
 
 #include <cblas.h>
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
@@ -9,6 +8,7 @@
 
 #include "linalg/lapack.hpp"
 #include "relgrad/core/error.hpp"
+#include "relgrad/linalg/factor_error.hpp"
 
 namespace relgrad {
 

@@ -4,6 +4,7 @@
 
 #include "linalg/lapack.hpp"
 #include "relgrad/core/error.hpp"
+#include "relgrad/linalg/factor_error.hpp"
 
 namespace relgrad {
 

@@ -34,32 +34,34 @@ FlowSpec make_flow_spec(Index dimension, Index linear_layers, const LayerSpec& a
 }
 
 template <class T>
-Flow<T>::Flow(const FlowSpec& spec, const Products& products)
+Flow<T>::Flow(const FlowSpec& spec, const Products& products, RowGroup<T>* row_group)
     : spec_(spec),
+      row_group_(row_group),
       parameters_(std::make_unique<ParameterStore<T>>()),
       products_(std::make_unique<Products>(products)) {
   for (std::size_t i = 0; i < spec.layers.size(); ++i) {
-    layers_.push_back(make_layer<T>(spec.layers[i], *parameters_, *products_,
-                                    fmt::format("layer/{}", i), spec.dimension));
+    layers_.push_back(make_layer<T>(spec.layers[i],
+                                    {*parameters_, *products_, spec.dimension, row_group},
+                                    fmt::format("layer/{}", i)));
   }
   parameters_->allocate();
 }
 
 namespace {
 
-Matrix<double> normal_matrix(Index dimension, std::uint64_t seed, std::uint64_t layer) {
-  Matrix<double> matrix(dimension, dimension);
-  for (Index j = 0; j < dimension; ++j) {
-    const std::uint64_t item = (layer << 32U) | static_cast<std::uint64_t>(j);
-    RandomStream(seed, Purpose::initialize, 0, item)
-        .normal(std::span(matrix.col(j).data(), static_cast<std::size_t>(dimension)));
-  }
-  return matrix;
+/// Column j of a D x D matrix of standard normal numbers, the same wherever it is drawn.
+void normal_column(std::uint64_t seed, std::uint64_t layer, Index j, std::span<double> column) {
+  const std::uint64_t item = (layer << 32U) | static_cast<std::uint64_t>(j);
+  RandomStream(seed, Purpose::initialize, 0, item).normal(column);
 }
 
 // Haar-distributed orthogonal matrix: Q of a QR with the signs of R's diagonal (Mezzadri 2007).
 Matrix<double> orthogonal_matrix(Index dimension, std::uint64_t seed, std::uint64_t layer) {
-  const Eigen::HouseholderQR<Matrix<double>> qr(normal_matrix(dimension, seed, layer));
+  Matrix<double> normal(dimension, dimension);
+  for (Index j = 0; j < dimension; ++j) {
+    normal_column(seed, layer, j, {normal.col(j).data(), static_cast<std::size_t>(dimension)});
+  }
+  const Eigen::HouseholderQR<Matrix<double>> qr(normal);
   Matrix<double> q = qr.householderQ();
   const Vector<double> diagonal = qr.matrixQR().diagonal();
   for (Index j = 0; j < dimension; ++j) {
@@ -72,7 +74,12 @@ Matrix<double> orthogonal_matrix(Index dimension, std::uint64_t seed, std::uint6
 
 template <class T>
 void Flow<T>::initialize(Initialization initialization, double noise, std::uint64_t seed) {
+  if (initialization == Initialization::orthogonal && row_group_ != nullptr) {
+    throw UsageError(
+        "--init: orthogonal needs a whole W on a rank; use identity where W is shared by columns");
+  }
   std::ranges::fill(parameters_->flat(), T{0});
+  std::vector<double> normal(static_cast<std::size_t>(spec_.dimension));
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const auto* linear = dynamic_cast<const LinearLayer<T>*>(layers_[i].get());
     if (linear == nullptr) continue;
@@ -80,10 +87,16 @@ void Flow<T>::initialize(Initialization initialization, double noise, std::uint6
     if (initialization == Initialization::orthogonal) {
       weight = orthogonal_matrix(spec_.dimension, seed, i).template cast<T>();
     } else {
-      weight.setIdentity();
-      if (noise > 0) {
-        const double scale = noise / std::sqrt(static_cast<double>(spec_.dimension));
-        weight += (scale * normal_matrix(spec_.dimension, seed, i)).template cast<T>();
+      const Range columns = own();
+      const double scale = noise / std::sqrt(static_cast<double>(spec_.dimension));
+      for (Index j = columns.begin; j < columns.end; ++j) {
+        auto column = weight.col(j - columns.begin);
+        if (noise > 0) {
+          normal_column(seed, i, j, normal);
+          column = (scale * Eigen::Map<const Vector<double>>(normal.data(), spec_.dimension))
+                       .template cast<T>();
+        }
+        column[j] += T{1};
       }
     }
   }

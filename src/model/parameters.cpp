@@ -46,9 +46,15 @@ ParameterStore<T>::Buffer::Buffer(std::size_t size)
 
 template <class T>
 ParameterId ParameterStore<T>::add(std::string name, ParameterGroup group, Index rows, Index cols) {
+  return add(std::move(name), group, rows, cols, {0, cols});
+}
+
+template <class T>
+ParameterId ParameterStore<T>::add(std::string name, ParameterGroup group, Index rows, Index cols,
+                                   const Range& columns) {
   if (values_.get() != nullptr)
     throw ShapeError(fmt::format("{}: declared after the store was allocated", name));
-  infos_.push_back({std::move(name), group, rows, cols, 0, cols, flat_size_});
+  infos_.push_back({std::move(name), group, rows, cols, columns.begin, columns.end, flat_size_});
   constexpr std::size_t line = alignment / sizeof(T);
   flat_size_ += (infos_.back().size() + line - 1) / line * line;
   return infos_.size() - 1;

@@ -17,10 +17,9 @@ namespace {
 template <class T>
 struct Context {
   const LayerSpec& spec;
-  ParameterStore<T>& store;
-  const Products& products;
+  const LayerPlace<T>& place;
   const std::string& prefix;
-  Index dimension;
+  Range own;  // coordinates of this rank
 
   double setting(const std::string& name) const {
     const auto found = spec.settings.find(name);
@@ -40,19 +39,21 @@ const std::map<std::string, Maker<T>>& makers() {
   static const std::map<std::string, Maker<T>> table = {
       {"linear",
        [](const Context<T>& c) {
-         return std::make_unique<LinearLayer<T>>(c.store, c.products, c.prefix, c.dimension);
+         return std::make_unique<LinearLayer<T>>(c.place.store, c.place.products, c.prefix,
+                                                 c.place.dimension, c.place.row_group);
        }},
       {"smooth-leaky-relu",
        [](const Context<T>& c) {
-         return std::make_unique<SmoothLeakyRelu<T>>(c.dimension, c.setting("slope"));
+         return std::make_unique<SmoothLeakyRelu<T>>(c.own.size(), c.setting("slope"));
        }},
       {"leaky-tanh",
        [](const Context<T>& c) {
-         return std::make_unique<LeakyTanh<T>>(c.dimension, c.setting("scale"), c.setting("slope"));
+         return std::make_unique<LeakyTanh<T>>(c.own.size(), c.setting("scale"),
+                                               c.setting("slope"));
        }},
       {"spline",
        [](const Context<T>& c) {
-         return std::make_unique<SplineLayer<T>>(c.store, c.prefix, c.dimension,
+         return std::make_unique<SplineLayer<T>>(c.place.store, c.prefix, c.place.dimension, c.own,
                                                  static_cast<Index>(c.setting("bins")),
                                                  c.setting("bound"));
        }},
@@ -69,20 +70,21 @@ std::vector<std::string> layer_kinds() {
 }
 
 template <class T>
-std::unique_ptr<Layer<T>> make_layer(const LayerSpec& spec, ParameterStore<T>& store,
-                                     const Products& products, const std::string& prefix,
-                                     Index dimension) {
+std::unique_ptr<Layer<T>> make_layer(const LayerSpec& spec, const LayerPlace<T>& place,
+                                     const std::string& prefix) {
   const auto found = makers<T>().find(spec.kind);
   if (found == makers<T>().end()) {
     throw UsageError(fmt::format("{}: there is no layer '{}'; the kinds are {}", prefix, spec.kind,
                                  fmt::join(layer_kinds(), ", ")));
   }
-  return found->second({spec, store, products, prefix, dimension});
+  const Range own = place.row_group == nullptr ? Range{0, place.dimension}
+                                               : place.row_group->own(place.dimension);
+  return found->second({spec, place, prefix, own});
 }
 
-template std::unique_ptr<Layer<float>> make_layer(const LayerSpec&, ParameterStore<float>&,
-                                                  const Products&, const std::string&, Index);
-template std::unique_ptr<Layer<double>> make_layer(const LayerSpec&, ParameterStore<double>&,
-                                                   const Products&, const std::string&, Index);
+template std::unique_ptr<Layer<float>> make_layer(const LayerSpec&, const LayerPlace<float>&,
+                                                  const std::string&);
+template std::unique_ptr<Layer<double>> make_layer(const LayerSpec&, const LayerPlace<double>&,
+                                                   const std::string&);
 
 }  // namespace relgrad

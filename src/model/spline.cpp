@@ -23,11 +23,6 @@ constexpr Index bins_max = 128;
 
 Index tile_count(Index dimension) { return (dimension + lanes_max - 1) / lanes_max; }
 
-kernels::TileShape tile_shape(Index tile, Index dimension, Index bins) {
-  const Index lanes = std::min(lanes_max, dimension - tile * lanes_max);
-  return {static_cast<int>(lanes), dimension, static_cast<int>(bins)};
-}
-
 /// Samples one thread takes at a time: all of them when it is alone, so that a tile is loaded once.
 Index samples_per_task(Index dimension, Index batch) {
 #ifdef _OPENMP
@@ -59,8 +54,8 @@ T inverse_at(const T* knots, Index bins, Index lane, T output) {
 
 template <class T>
 SplineLayer<T>::SplineLayer(ParameterStore<T>& store, const std::string& prefix, Index dimension,
-                            Index bins, double bound)
-    : store_(&store), dimension_(dimension), bins_(bins), bound_(bound) {
+                            const Range& own, Index bins, double bound)
+    : store_(&store), dimension_(dimension), own_(own), bins_(bins), bound_(bound) {
   if (bins < 1 || bins > bins_max) {
     throw UsageError(
         fmt::format("{}: {} spline bins, must be 1 to {}. Use 12.", prefix, bins, bins_max));
@@ -72,9 +67,21 @@ SplineLayer<T>::SplineLayer(ParameterStore<T>& store, const std::string& prefix,
   widths_id_ = store.add(prefix + "/widths", ParameterGroup::spline, dimension, bins);
   heights_id_ = store.add(prefix + "/heights", ParameterGroup::spline, dimension, bins);
   slopes_id_ = store.add(prefix + "/slopes", ParameterGroup::spline, dimension, bins + 1);
-  const auto tiles = static_cast<std::size_t>(tile_count(dimension));
+  const auto tiles = static_cast<std::size_t>(tile_count(own.size()));
   knots_.resize(tiles * kernels::spline_knots_size(static_cast<int>(bins)));
   chain_.resize(tiles * kernels::spline_chain_size(static_cast<int>(bins)));
+}
+
+template <class T>
+kernels::TileShape SplineLayer<T>::parameter_shape(Index tile) const {
+  const Index lanes = std::min(lanes_max, own_.size() - tile * lanes_max);
+  return {static_cast<int>(lanes), dimension_, static_cast<int>(bins_)};
+}
+
+template <class T>
+kernels::TileShape SplineLayer<T>::batch_shape(Index tile) const {
+  const Index lanes = std::min(lanes_max, own_.size() - tile * lanes_max);
+  return {static_cast<int>(lanes), own_.size(), static_cast<int>(bins_)};
 }
 
 template <class T>
@@ -85,43 +92,43 @@ void SplineLayer<T>::prepare() {
   const T* slopes = store.values(slopes_id_).data();
   const auto knots_size = static_cast<Index>(kernels::spline_knots_size(static_cast<int>(bins_)));
   const auto chain_size = static_cast<Index>(kernels::spline_chain_size(static_cast<int>(bins_)));
-  for_each_sample(bins_ * lanes_max, tile_count(dimension_), [&](Index tile) {
-    const Index first = tile * lanes_max;
-    kernels::spline_prepare(tile_shape(tile, dimension_, bins_), widths + first, heights + first,
-                            slopes + first, static_cast<T>(bound_),
-                            knots_.data() + tile * knots_size, chain_.data() + tile * chain_size);
+  for_each_sample(bins_ * lanes_max, tile_count(own_.size()), [&](Index tile) {
+    const Index first = own_.begin + tile * lanes_max;
+    kernels::spline_prepare(parameter_shape(tile), widths + first, heights + first, slopes + first,
+                            static_cast<T>(bound_), knots_.data() + tile * knots_size,
+                            chain_.data() + tile * chain_size);
   });
 }
 
 template <class T>
 void SplineLayer<T>::forward(const ConstMatrixMap<T>& input, MatrixMap<T> output,
                              std::span<double> log_abs_det) const {
-  check_size("SplineLayer::forward", "rows of the batch", input.rows(), dimension_);
+  check_size("SplineLayer::forward", "rows of the batch", input.rows(), own_.size());
   check_size("SplineLayer::forward", "columns of the output", output.cols(), input.cols());
   const Index batch = input.cols();
-  const Index per_task = samples_per_task(dimension_, batch);
+  const Index per_task = samples_per_task(own_.size(), batch);
   const Index tasks = (batch + per_task - 1) / per_task;
   const auto knots_size = static_cast<Index>(kernels::spline_knots_size(static_cast<int>(bins_)));
 #pragma omp parallel for schedule(static) if (tasks > 1)
   for (Index task = 0; task < tasks; ++task) {
     const Index begin = task * per_task;
     const Index samples = std::min(per_task, batch - begin);
-    for (Index tile = 0; tile < tile_count(dimension_); ++tile) {
-      const Index first = begin * dimension_ + tile * lanes_max;
-      kernels::spline_forward(tile_shape(tile, dimension_, bins_),
-                              knots_.data() + tile * knots_size, input.data() + first,
-                              output.data() + first, samples, log_abs_det.data() + begin);
+    for (Index tile = 0; tile < tile_count(own_.size()); ++tile) {
+      const Index first = begin * own_.size() + tile * lanes_max;
+      kernels::spline_forward(batch_shape(tile), knots_.data() + tile * knots_size,
+                              input.data() + first, output.data() + first, samples,
+                              log_abs_det.data() + begin);
     }
   }
 }
 
 template <class T>
 void SplineLayer<T>::inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input) const {
-  check_size("SplineLayer::inverse", "rows of the batch", output.rows(), dimension_);
+  check_size("SplineLayer::inverse", "rows of the batch", output.rows(), own_.size());
   check_size("SplineLayer::inverse", "columns of the input", input.cols(), output.cols());
   const auto knots_size = static_cast<Index>(kernels::spline_knots_size(static_cast<int>(bins_)));
-  for_each_sample(dimension_, output.cols(), [&](Index n) {
-    for (Index i = 0; i < dimension_; ++i) {
+  for_each_sample(own_.size(), output.cols(), [&](Index n) {
+    for (Index i = 0; i < own_.size(); ++i) {
       const T* knots = knots_.data() + i / lanes_max * knots_size;
       input(i, n) = inverse_at(knots, bins_, i % lanes_max, output(i, n));
     }
@@ -131,7 +138,7 @@ void SplineLayer<T>::inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input
 template <class T>
 void SplineLayer<T>::backward(const ConstMatrixMap<T>& input, const ConstMatrixMap<T>& delta_out,
                               MatrixMap<T> delta_in, SmallGradients<T>& gradients) const {
-  check_size("SplineLayer::backward", "rows of the batch", input.rows(), dimension_);
+  check_size("SplineLayer::backward", "rows of the batch", input.rows(), own_.size());
   check_size("SplineLayer::backward", "columns of delta_out", delta_out.cols(), input.cols());
   check_size("SplineLayer::backward", "columns of delta_in", delta_in.cols(), input.cols());
   T* widths = gradients.sum(widths_id_).data();
@@ -143,9 +150,9 @@ void SplineLayer<T>::backward(const ConstMatrixMap<T>& input, const ConstMatrixM
   const std::size_t condensed_size = kernels::spline_condensed_size(static_cast<int>(bins_));
   const std::optional<ExactSums> exact = gradients.exact(widths_id_, exact_size());
   // Split over dimensions, never over samples: sums do not depend on the number of threads.
-#pragma omp parallel for schedule(static) if (dimension_ * input.cols() >= threaded_batch_size)
-  for (Index tile = 0; tile < tile_count(dimension_); ++tile) {
-    const kernels::TileShape shape = tile_shape(tile, dimension_, bins_);
+#pragma omp parallel for schedule(static) if (own_.size() * input.cols() >= threaded_batch_size)
+  for (Index tile = 0; tile < tile_count(own_.size()); ++tile) {
+    const kernels::TileShape shape = batch_shape(tile);
     const Index first = tile * lanes_max;
     static thread_local std::vector<double> exact_sums;  // keep their memory from step to step
     static thread_local std::vector<T> sums;
@@ -166,14 +173,16 @@ void SplineLayer<T>::backward(const ConstMatrixMap<T>& input, const ConstMatrixM
                              delta_out.data() + first, delta_in.data() + first, input.cols(),
                              sums.data());
     kernels::spline_condense(shape, sums.data(), condensed.data());
-    kernels::spline_chain(shape, condensed.data(), chain_.data() + tile * chain_size,
-                          static_cast<T>(bound_), widths + first, heights + first, slopes + first);
+    const Index raw = own_.begin + first;
+    kernels::spline_chain(parameter_shape(tile), condensed.data(),
+                          chain_.data() + tile * chain_size, static_cast<T>(bound_), widths + raw,
+                          heights + raw, slopes + raw);
   }
 }
 
 template <class T>
 std::size_t SplineLayer<T>::exact_size() const {
-  return static_cast<std::size_t>(tile_count(dimension_)) *
+  return static_cast<std::size_t>(tile_count(own_.size())) *
          kernels::spline_condensed_size(static_cast<int>(bins_));
 }
 
@@ -187,12 +196,12 @@ void SplineLayer<T>::finish_exact(SmallGradients<T>& gradients) const {
   const std::size_t size = kernels::spline_condensed_size(static_cast<int>(bins_));
   const auto chain_size = static_cast<Index>(kernels::spline_chain_size(static_cast<int>(bins_)));
 #pragma omp parallel for schedule(static)
-  for (Index tile = 0; tile < tile_count(dimension_); ++tile) {
+  for (Index tile = 0; tile < tile_count(own_.size()); ++tile) {
     static thread_local std::vector<T> condensed;
     const auto of_tile = exact->sums.subspan(static_cast<std::size_t>(tile) * size, size);
     condensed.assign(of_tile.begin(), of_tile.end());
-    const Index first = tile * lanes_max;
-    kernels::spline_chain(tile_shape(tile, dimension_, bins_), condensed.data(),
+    const Index first = own_.begin + tile * lanes_max;
+    kernels::spline_chain(parameter_shape(tile), condensed.data(),
                           chain_.data() + tile * chain_size, static_cast<T>(bound_), widths + first,
                           heights + first, slopes + first);
   }

@@ -32,6 +32,14 @@ Communicator Communicator::world() {
   return Communicator(std::move(handle));
 }
 
+Communicator Communicator::split(int color, int key) const {
+  MPI_Comm part = MPI_COMM_NULL;
+  check(MPI_Comm_split(handle_->comm, color, key, &part), "MPI_Comm_split");
+  auto handle = std::make_unique<Handle>(part);
+  check(MPI_Comm_set_errhandler(part, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  return Communicator(std::move(handle));
+}
+
 Communicator::Communicator(std::unique_ptr<Handle> handle) : handle_(std::move(handle)) {
   check(MPI_Comm_rank(handle_->comm, &rank_), "MPI_Comm_rank");
   check(MPI_Comm_size(handle_->comm, &world_size_), "MPI_Comm_size");
@@ -203,6 +211,10 @@ void Communicator::reduce_scatter_sum(std::span<const double> values,
                                       std::span<double> mine) const {
   reduce_scatter_pieces(handle_->comm, values, counts, mine);
 }
+
+extern "C" int Csys2blacs_handle(MPI_Comm comm);
+
+int Communicator::blacs_handle() const { return Csys2blacs_handle(handle_->comm); }
 
 void Communicator::abort(int exit_code) const {
   MPI_Abort(handle_->comm, exit_code);

@@ -18,6 +18,14 @@ int cores_available() {
 template <class T>
 void announce(const TrainOptions& options, const DatasetInfo& dataset, const Model<T>& model,
               const Exchange<T>& exchange, const Products& products, int world_size) {
+  Index parameters = 0;
+  for (ParameterId id = 0; id < model.flow->parameters().count(); ++id) {
+    parameters += model.flow->parameters().info(id).rows * model.flow->parameters().info(id).cols;
+  }
+  std::string sharing;
+  if (const RowGroup<T>* group = model.flow->row_group()) {
+    sharing = fmt::format(" ({} ranks share every W)", group->size());
+  }
   std::string layers;
   for (const LayerSpec& layer : model.flow->spec().layers) {
     layers += (layers.empty() ? "" : " > ") + layer.kind;
@@ -26,10 +34,11 @@ void announce(const TrainOptions& options, const DatasetInfo& dataset, const Mod
                        dataset.split("train").rows, dataset.dimension, name_of(dataset.type)));
   log_info(fmt::format("model: {} transform > {} > {} latent; {} parameters, {}",
                        name_of(model.transform->kind()), layers, name_of(model.flow->latent()),
-                       model.flow->parameters().flat_size(), options.precision));
-  log_info(fmt::format("{} rank{} x {} thread{}, {} gradient, {} exchange, {} products", world_size,
-                       world_size == 1 ? "" : "s", options.threads, options.threads == 1 ? "" : "s",
-                       options.gradient, exchange.name(), name_of(products.backend())));
+                       parameters, options.precision));
+  log_info(fmt::format("{} rank{} x {} thread{}, {} gradient, {} exchange{}, {} products",
+                       world_size, world_size == 1 ? "" : "s", options.threads,
+                       options.threads == 1 ? "" : "s", options.gradient, exchange.name(), sharing,
+                       name_of(products.backend())));
   if (options.threads > cores_available()) {
     log_warning(fmt::format(
         "--threads {} on {} core{}: start mpirun with --bind-to none or --map-by slot:PE={}",

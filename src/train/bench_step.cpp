@@ -16,6 +16,7 @@
 #include "relgrad/mpi/agreement.hpp"
 #include "relgrad/train/determinism.hpp"
 #include "relgrad/train/run_directory.hpp"
+#include "relgrad/train/sharing.hpp"
 #include "relgrad/train/step.hpp"
 
 namespace relgrad {
@@ -37,6 +38,7 @@ TrainOptions train_options(const BenchStepOptions& options) {
   TrainOptions train;
   train.products = options.products;
   train.exchange = options.exchange;
+  train.row_groups = options.row_groups;
   train.batch_size = options.batch_size;
   train.deterministic = options.deterministic;
   return train;
@@ -61,6 +63,7 @@ PreparedBatch<T> random_batch(Index dimension, std::int64_t global, const Range&
 template <class T>
 struct Bench {
   Products products;
+  Sharing<T> sharing;
   Flow<T> flow;
   std::unique_ptr<Exchange<T>> exchange;
   std::unique_ptr<Update<T>> update;
@@ -70,16 +73,16 @@ struct Bench {
 
   Bench(const BenchStepOptions& options, Index dimension, const mpi::Communicator& comm)
       : products(product_backend_of(train_options(options))),
-        flow(spec_of(options, dimension), products),
-        exchange(make_exchange<T>(exchange_of(train_options(options), dimension, comm.world_size()),
-                                  comm, products)),
+        sharing(train_options(options), dimension, comm, products),
+        flow(spec_of(options, dimension), products, sharing.row_group()),
+        exchange(sharing.make_exchange()),
         update(make_update<T>(flow, *exchange, products, {parse_optimizer_kind(options.optimizer)},
                               0.0, exact_terms_of(train_options(options)))),
         batch(random_batch<T>(dimension, options.batch_size,
                               part_of(options.batch_size, comm.rank(), comm.world_size()),
                               options.seed)),
-        step(flow, std::max<Index>(1, batch.count), GradientKind::relative, *exchange, *update,
-             comm) {
+        step(flow, part_of(options.batch_size, 0, comm.world_size()).size(), GradientKind::relative,
+             *exchange, *update, comm) {
     flow.initialize(Initialization::identity, 0.5, options.seed);
   }
 
@@ -96,6 +99,8 @@ double check(const BenchStepOptions& options, const mpi::Communicator& comm) {
   BenchStepOptions small = options;
   small.optimizer = "sgd";
   Bench<double> fast(small, dimension, comm);
+  small.exchange = "dense";
+  small.deterministic = false;
   Bench<double> slow(small, dimension, comm);
 
   Workspace<double> workspace(slow.flow, std::max<Index>(1, slow.batch.count));
@@ -123,11 +128,11 @@ double check(const BenchStepOptions& options, const mpi::Communicator& comm) {
     g << plain.matrix(layer->weight_id()), plain.matrix(layer->bias_id());
     const Matrix<double> expected =
         (g * m.transpose() * m * (1e-3 / static_cast<double>(options.batch_size)))
-            .leftCols(dimension);
+            .middleCols(fast.flow.own().begin, fast.flow.own().size());
     const ParameterInfo& info = fast.flow.parameters().info(layer->weight_id());
     const Matrix<double> moved =
         fast.flow.parameters().matrix(layer->weight_id()) -
-        ConstMatrixMap<double>(before.data() + info.offset, dimension, dimension);
+        ConstMatrixMap<double>(before.data() + info.offset, dimension, expected.cols());
     worst = std::max(worst, (moved - expected).norm() / expected.norm());
   }
   return worst;

@@ -20,7 +20,7 @@ std::string exchange_of(const TrainOptions& options, Index dimension, int world_
   // A norm over all parameters is one of whole gradients: clipping updates all on every rank.
   const bool clips = options.clip_norm > 0;
   if (!options.deterministic) {
-    return choose_exchange(clips ? "dense" : options.exchange,
+    return choose_exchange(clips && options.exchange != "row" ? "dense" : options.exchange,
                            {dimension, options.batch_size, world_size});
   }
   if (options.exchange != "auto" && options.exchange != "factor") {

@@ -8,6 +8,7 @@
 
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
+#include "relgrad/exchange/row_group.hpp"
 #include "relgrad/hdf5/file.hpp"
 #include "relgrad/mpi/agreement.hpp"
 #include "relgrad/train/checkpoint_choice.hpp"
@@ -60,7 +61,8 @@ template <class T>
 Evaluation evaluate_in(const EvaluateOptions& options, const Task& task,
                        const mpi::Communicator& comm, const ScoreSink& scores) {
   const Products products(parse_product_backend(options.products));
-  const Model<T> model = restore_model<T>(task.found, products, comm);
+  const auto row_group = make_row_group<T>(comm, options.row_groups);
+  const Model<T> model = restore_model<T>(task.found, products, comm, row_group.get());
   std::optional<SplitReader> split;
   mpi::together(comm, [&] { split.emplace(options.data, task.dataset, options.split); });
   return evaluate_split(model, *split,

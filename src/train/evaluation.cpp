@@ -37,22 +37,31 @@ class Evaluator {
         split_(split),
         request_(request),
         log_abs_det_(log_abs_det),
-        workspace_(*model.flow, std::max<Index>(1, request.batch_size)) {}
+        workspace_(*model.flow, std::max<Index>(1, request.batch_size)),
+        x_(model.flow->dimension(), std::max<Index>(1, request.batch_size)) {}
 
   /// Mean over draws of log p(v) of rows [begin, end), nats; `logit` likewise, in logit space.
-  void score(std::uint64_t begin, std::uint64_t end, std::vector<double>& nats,
+  /// Collective over a row group, whose ranks may bring different numbers of rows. False if another
+  /// rank of it has trouble.
+  bool score(std::uint64_t begin, std::uint64_t end, std::vector<double>& nats,
              std::vector<double>& logit) {
-    split_.read_range(begin, end, raw_);
-    workspace_.set_batch(raw_.count);
+    const auto trouble = mpi::trouble_in([&] { split_.read_range(begin, end, raw_); });
+    if (trouble) {
+      workspace_.load(nullptr, 0);
+      throw *trouble;
+    }
     const std::size_t count = static_cast<std::size_t>(raw_.count);
     nats.assign(count, 0.0);
     logit.assign(count, 0.0);
     for (std::int64_t draw = 0; draw < request_.draws; ++draw) {
       const NoiseKey noise{request_.seed, Purpose::dequantize_eval,
                            static_cast<std::uint32_t>(draw)};
-      const std::span<double> log_likelihood = workspace_.log_likelihood();
-      std::ranges::fill(log_likelihood, log_abs_det_);
-      model_.transform->forward(raw_, noise, workspace_.input(), log_likelihood);
+      log_slope_.assign(count, log_abs_det_);
+      model_.transform->forward(raw_, noise, MatrixMap<T>(x_.data(), x_.rows(), raw_.count),
+                                log_slope_);
+      if (!workspace_.load(x_.data(), raw_.count)) return false;
+      const std::span<double> log_likelihood = workspace_.own_log_likelihood();
+      std::ranges::copy(log_slope_, log_likelihood.begin());
       forward(*model_.flow, workspace_);
       std::vector<double> logit_slope(count, 0.0);
       if (raw_.type == ElementType::uint8) {
@@ -63,6 +72,7 @@ class Evaluator {
         logit[n] += (log_likelihood[n] - logit_slope[n]) / static_cast<double>(request_.draws);
       }
     }
+    return true;
   }
 
  private:
@@ -71,6 +81,8 @@ class Evaluator {
   const EvaluationRequest& request_;
   double log_abs_det_;
   Workspace<T> workspace_;
+  Matrix<T> x_;  // D x batch size
+  std::vector<double> log_slope_;
   RawBatch raw_;
 };
 
@@ -126,11 +138,15 @@ Evaluation from_sums(const Sums& sums, double center, const SplitReader& split,
 
 template <class T>
 double shared_log_abs_det(const Flow<T>& flow, const mpi::Communicator& comm) {
+  // The ranks of a row group work on one layer together; the first of them tells the result.
+  const RowGroup<T>* group = flow.row_group();
+  const int together = group == nullptr ? 1 : group->size();
   std::vector<double> parts(flow.layer_count());
   mpi::together(comm, [&] {
-    parts = log_abs_det_by_layer(flow, static_cast<std::size_t>(comm.rank()),
-                                 static_cast<std::size_t>(comm.world_size()));
+    parts = log_abs_det_by_layer(flow, static_cast<std::size_t>(comm.rank() / together),
+                                 static_cast<std::size_t>(comm.world_size() / together));
   });
+  if (comm.rank() % together != 0) std::ranges::fill(parts, 0.0);
   comm.allreduce_sum(std::span(parts));  // exact: one rank has the value, the others 0
   return std::accumulate(parts.begin(), parts.end(), 0.0);
 }
@@ -156,12 +172,17 @@ Evaluation evaluate_split(const Model<T>& model, const SplitReader& split,
     std::vector<double> nats;
     std::vector<double> logit;
     // The first sample's value is near the mean: a centre that every rank computes alike.
-    evaluator.score(0, 1, nats, logit);
+    if (!evaluator.score(0, 1, nats, logit)) return;
     center = std::isfinite(nats[0]) ? nats[0] : 0.0;
-    for (std::int64_t begin = part.begin; begin < part.end; begin += request.batch_size) {
+    // As many calls on every rank: those of a row group compute together.
+    const std::int64_t most = part_of(blocks, 0, comm.world_size()).size() * block_rows;
+    for (std::int64_t offset = 0; offset < most; offset += request.batch_size) {
+      const std::int64_t begin = std::min(part.begin + offset, part.end);
       const std::int64_t end = std::min(begin + request.batch_size, part.end);
-      evaluator.score(static_cast<std::uint64_t>(begin), static_cast<std::uint64_t>(end), nats,
-                      logit);
+      if (!evaluator.score(static_cast<std::uint64_t>(begin), static_cast<std::uint64_t>(end), nats,
+                           logit)) {
+        return;
+      }
       add(block_sums, begin, nats, logit, center);
       if (scores) scores(static_cast<std::uint64_t>(begin), nats);
     }

@@ -105,7 +105,7 @@ const nlohmann::json& model_state(const checkpoint::Found& found) {
 template <class T>
 Model<T> build_model(const TrainOptions& options, const DatasetInfo& dataset,
                      const SplitReader& train, const Products& products,
-                     const mpi::Communicator& comm) {
+                     const mpi::Communicator& comm, RowGroup<T>* row_group) {
   Model<T> model;
   model.transform_options = transform_options_of(options, dataset);
   model.transform = dataset.type == ElementType::uint8
@@ -117,7 +117,7 @@ Model<T> build_model(const TrainOptions& options, const DatasetInfo& dataset,
   const FlowSpec spec = make_flow_spec(
       dataset.dimension, options.layers, activation_spec(options.activation, options),
       activation_spec(last, options), parse_latent(options.latent));
-  model.flow = std::make_unique<Flow<T>>(spec, products);
+  model.flow = std::make_unique<Flow<T>>(spec, products, row_group);
   model.flow->initialize(parse_initialization(options.init), options.init_noise, options.seed);
   return model;
 }
@@ -161,7 +161,7 @@ std::string precision_of(const checkpoint::Found& found) {
 
 template <class T>
 Model<T> restore_model(const checkpoint::Found& found, const Products& products,
-                       const mpi::Communicator& comm) {
+                       const mpi::Communicator& comm, RowGroup<T>* row_group) {
   const nlohmann::json& state = model_state(found);
   Model<T> model;
   FlowSpec spec;
@@ -171,7 +171,7 @@ Model<T> restore_model(const checkpoint::Found& found, const Products& products,
     spec.layers.push_back({layer.at("kind").get<std::string>(),
                            layer.at("settings").get<std::map<std::string, double>>()});
   }
-  model.flow = std::make_unique<Flow<T>>(spec, products);
+  model.flow = std::make_unique<Flow<T>>(spec, products, row_group);
   checkpoint::load(comm, found, parameter_blocks(model.flow->parameters()));
   model.flow->prepare();
 
@@ -215,11 +215,12 @@ std::vector<checkpoint::MutableBlock> moment_blocks(ParameterStore<T>& store,
   for (int m = 0; m < store.moment_count(); ++m) {
     for (ParameterId id = 0; id < store.count(); ++id) {
       const ParameterInfo& info = store.info(id);
-      const Range own = info.group == ParameterGroup::weight ? exchange.own_columns(info.cols)
-                                                             : Range{0, info.cols};
+      const Range own = info.group == ParameterGroup::weight
+                            ? exchange.own_columns(info.col_end - info.col_begin)
+                            : Range{0, info.cols};
       if (own.size() == 0) continue;
       blocks.push_back({fmt::format("optimizer/moment{}/{}", m + 1, info.name), tensor_type<T>,
-                        info.rows, info.cols, own.begin, own.end,
+                        info.rows, info.cols, info.col_begin + own.begin, info.col_begin + own.end,
                         store.moment(m, id).data() + info.rows * own.begin});
     }
   }
@@ -245,13 +246,13 @@ std::vector<checkpoint::ConstBlock> table_blocks(const std::vector<TransformTabl
 }
 
 template Model<float> build_model(const TrainOptions&, const DatasetInfo&, const SplitReader&,
-                                  const Products&, const mpi::Communicator&);
+                                  const Products&, const mpi::Communicator&, RowGroup<float>*);
 template Model<double> build_model(const TrainOptions&, const DatasetInfo&, const SplitReader&,
-                                   const Products&, const mpi::Communicator&);
+                                   const Products&, const mpi::Communicator&, RowGroup<double>*);
 template Model<float> restore_model(const checkpoint::Found&, const Products&,
-                                    const mpi::Communicator&);
+                                    const mpi::Communicator&, RowGroup<float>*);
 template Model<double> restore_model(const checkpoint::Found&, const Products&,
-                                     const mpi::Communicator&);
+                                     const mpi::Communicator&, RowGroup<double>*);
 template std::vector<checkpoint::MutableBlock> parameter_blocks(ParameterStore<float>&);
 template std::vector<checkpoint::MutableBlock> parameter_blocks(ParameterStore<double>&);
 template std::vector<checkpoint::MutableBlock> moment_blocks(ParameterStore<float>&,

@@ -182,10 +182,13 @@ Rows trouble_rows() {
 Rows parallel_rows() {
   using O = TrainOptions;
   return {
-      choice("exchange", &O::exchange, {"auto", "dense", "sharded", "factor"},
-             "how ranks sum their gradients; auto: factor while the batch is small against D, else "
-             "sharded; dense alone",
-             resumable, {"row"}),
+      choice("exchange", &O::exchange, {"auto", "dense", "sharded", "factor", "row"},
+             "how ranks sum their gradients; row: ranks share every W by columns; auto: factor "
+             "while the batch is small against D, else sharded; dense alone",
+             resumable),
+      number("row-groups", &O::row_groups, Range<Integer>{.least = 0, .most = 1 << 20}, "ranks",
+             "with --exchange row: ranks that share every W, a divisor of all; 0: all ranks",
+             resumable),
       number("threads", &O::threads, Range<Integer>{.least = 1, .most = 1024}, "threads",
              "per rank", free),
       choice(

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <utility>
 
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
+#include "relgrad/exchange/row_group.hpp"
 #include "relgrad/hdf5/file.hpp"
 #include "relgrad/likelihood/log_likelihood.hpp"
 #include "relgrad/mpi/agreement.hpp"
@@ -24,7 +26,8 @@ struct Samples {
   double reconstruction_error = 0;  // max |f(f^{-1}(z)) - z|, in latent units
 };
 
-/// z ~ p_Z, x = f^{-1}(z), v = transform^{-1}(x).
+/// z ~ p_Z, x = f^{-1}(z), v = transform^{-1}(x). Collective over the flow's row group, every rank
+/// of which draws the same.
 template <class T>
 Samples draw(const Model<T>& model, const SampleOptions& options) {
   const Index dimension = model.flow->dimension();
@@ -35,10 +38,18 @@ Samples draw(const Model<T>& model, const SampleOptions& options) {
     sample_latent(model.flow->latent(), stream, options.temperature,
                   std::span(z.col(n).data(), static_cast<std::size_t>(dimension)));
   }
-  Matrix<T> z_used = z;
-  Matrix<T> x(dimension, options.count);
-  model.flow->inverse(MatrixMap<T>(z_used.data(), dimension, options.count),
-                      MatrixMap<T>(x.data(), dimension, options.count));
+  RowGroup<T>* group = model.flow->row_group();
+  const Range own = model.flow->own();
+  const Matrix<T> own_z = z.middleRows(own.begin, own.size());
+  Matrix<T> z_used = own_z;
+  Matrix<T> x(own.size(), options.count);
+  model.flow->inverse(MatrixMap<T>(z_used.data(), own.size(), options.count),
+                      MatrixMap<T>(x.data(), own.size(), options.count));
+  if (group != nullptr) {
+    const Matrix<T> own_x = std::exchange(x, Matrix<T>(dimension, options.count));
+    group->allgather(ConstMatrixMap<T>(own_x.data(), own.size(), options.count),
+                     MatrixMap<T>(x.data(), dimension, options.count));
+  }
 
   Samples samples;
   samples.values.resize(dimension, options.count);
@@ -46,10 +57,11 @@ Samples draw(const Model<T>& model, const SampleOptions& options) {
                            MatrixMap<double>(samples.values.data(), dimension, options.count));
 
   Workspace<T> workspace(*model.flow, options.count);
-  workspace.input() = x;
+  const bool brings = group == nullptr || group->rank() == 0;
+  workspace.load(x.data(), brings ? options.count : 0);
   forward(*model.flow, workspace);
   const auto z_again = workspace.input_of(model.flow->layer_count());
-  samples.reconstruction_error = static_cast<double>((z_again - z).cwiseAbs().maxCoeff());
+  samples.reconstruction_error = static_cast<double>((z_again - own_z).cwiseAbs().maxCoeff());
   return samples;
 }
 
@@ -79,12 +91,14 @@ template <class T>
 Samples draw_from(const checkpoint::Found& found, const SampleOptions& options,
                   const mpi::Communicator& comm) {
   const Products products(parse_product_backend(options.products));
-  const Model<T> model = restore_model<T>(found, products, comm);
+  const auto row_group = make_row_group<T>(comm, options.row_groups);
+  const Model<T> model = restore_model<T>(found, products, comm, row_group.get());
   Samples samples;
   // The draws do not depend on ranks; the root's are the ones that are written.
   mpi::together(comm, [&] {
-    if (comm.is_root()) samples = draw(model, options);
+    if (comm.is_root() || row_group != nullptr) samples = draw(model, options);
   });
+  comm.allreduce_max(std::span(&samples.reconstruction_error, 1));
   return samples;
 }
 

@@ -50,20 +50,20 @@ StepStatus TrainStep<T>::look(const PreparedBatch<T>* batch, const StepWishes& w
   status.save = wishes.save ? 1 : 0;
   status.written = wishes.written ? 1 : 0;
   status.trouble = batch == nullptr ? 1 : 0;
-  if (batch != nullptr) {
-    workspace_.set_batch(batch->count);
-    std::copy_n(batch->x.data(), workspace_.input().size(), workspace_.input().data());
-    std::copy_n(batch->log_slope.begin(), batch->count, workspace_.log_likelihood().begin());
+  const bool loaded = batch == nullptr ? workspace_.load(nullptr, 0)
+                                       : workspace_.load(batch->x.data(), batch->count);
+  if (loaded) {
+    std::copy_n(batch->log_slope.begin(), batch->count, workspace_.own_log_likelihood().begin());
     forward(*flow_, workspace_);
     // Rounded so that the sum has the same bits on any number of ranks.
     const ExactGrid grid(likelihood_bits, batch->global_count);
-    for (const double nats : workspace_.log_likelihood()) {
+    for (const double nats : workspace_.own_log_likelihood()) {
       status.log_likelihood += grid.round(nats);
       if (!std::isfinite(nats)) status.nonfinite += 1;
     }
     status.samples = static_cast<double>(batch->count);
   }
-  seconds_.forward += watch.lap();
+  seconds_.forward += watch.lap() - take_exchange_seconds();
   heartbeat_->at(Place::sum);
   comm_->allreduce_sum(status.flat());
   seconds_.wait += watch.lap();
@@ -78,14 +78,19 @@ void TrainStep<T>::move(const StepNumbers& numbers) {
   backward(*flow_, workspace_, *linear_gradient_, *update_);
   update_->finish();
   flow_->prepare();
-  const ExchangeCost cost = exchange_->take_cost();
-  const double exchange = cost.seconds;
-  bytes_sent_ += cost.bytes_sent;
+  const double exchange = take_exchange_seconds();
   const double optimizer = update_->optimizer_seconds() - optimizer_seconds_before_;
   optimizer_seconds_before_ = update_->optimizer_seconds();
-  seconds_.exchange += exchange;
   seconds_.optimizer += optimizer;
   seconds_.backward += watch.lap() - exchange - optimizer;
+}
+
+template <class T>
+double TrainStep<T>::take_exchange_seconds() {
+  const ExchangeCost cost = exchange_->take_cost();
+  bytes_sent_ += cost.bytes_sent;
+  seconds_.exchange += cost.seconds;
+  return cost.seconds;
 }
 
 template <class T>

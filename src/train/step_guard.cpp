@@ -89,15 +89,17 @@ json nonfinite_samples(Workspace<T>& workspace, const Flow<T>& flow,
       if (workspace.value(i).col(n).allFinite()) continue;
       return fmt::format("layer {}: {}", i, flow.spec().layers[i].kind);
     }
-    return "log-slopes or latent density";
+    return flow.row_group() == nullptr ? "log-slopes or latent density"
+                                       : "log-slopes, latent density or coordinates of other ranks";
   };
   json samples = json::array();
-  const std::span<const double> nats = workspace.log_likelihood();
+  const std::span<const double> nats = workspace.own_log_likelihood();
   for (std::size_t n = 0; n < nats.size() && samples.size() < most; ++n) {
     if (std::isfinite(nats[n])) continue;
+    const Index in_batch = workspace.own_samples().begin + static_cast<Index>(n);
     samples.push_back({{"row", rows[n]},
                        {"log_likelihood_nats", number_or_word(nats[n])},
-                       {"first_not_finite", place_of(static_cast<Index>(n))}});
+                       {"first_not_finite", place_of(in_batch)}});
   }
   return samples;
 }

@@ -18,6 +18,7 @@
 #include "relgrad/train/run_checkpoints.hpp"
 #include "relgrad/train/run_directory.hpp"
 #include "relgrad/train/saver.hpp"
+#include "relgrad/train/sharing.hpp"
 #include "relgrad/train/step.hpp"
 #include "relgrad/train/step_guard.hpp"
 #include "relgrad/train/stop.hpp"
@@ -53,9 +54,9 @@ class Trainer {
         run_(run),
         products_(product_backend_of(options)),
         train_(open_split(options.data, dataset, "train", comm)),
-        model_(build_model<T>(options, dataset, train_, products_, comm)),
-        exchange_(make_exchange<T>(exchange_of(options, dataset.dimension, comm.world_size()), comm,
-                                   products_)),
+        sharing_(options, dataset.dimension, comm, products_),
+        model_(build_model<T>(options, dataset, train_, products_, comm, sharing_.row_group())),
+        exchange_(sharing_.make_exchange()),
         update_(make_update<T>(*model_.flow, *exchange_, products_, optimizer_options_of(options),
                                options.clip_norm, exact_terms_of(options))),
         source_(train_, *model_.transform, options.seed, options.batch_size, comm.rank(),
@@ -128,6 +129,7 @@ class Trainer {
   Products products_;
   SplitReader train_;
   std::optional<SplitReader> val_;
+  Sharing<T> sharing_;
   Model<T> model_;
   std::unique_ptr<Exchange<T>> exchange_;
   std::unique_ptr<Update<T>> update_;

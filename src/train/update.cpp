@@ -141,9 +141,7 @@ class ClippedUpdate final : public Update<T> {
     }
     gradient_.add_per_sample_terms(numbers_.samples);
     const auto start = Clock::now();
-    double square = 0;
-    for (const T g : gradient_.flat()) square += static_cast<double>(g) * static_cast<double>(g);
-    const double norm = std::sqrt(square) / numbers_.samples;
+    const double norm = std::sqrt(square_of_norm()) / numbers_.samples;
     // Dividing by more samples scales the mean gradient down to the limit.
     const double samples = numbers_.samples * std::max(1.0, norm / clip_norm_);
     for (ParameterId id = 0; id < store_->count(); ++id) {
@@ -155,6 +153,17 @@ class ClippedUpdate final : public Update<T> {
   }
 
  private:
+  double square_of_norm() {
+    double of_weights = 0;
+    double of_others = 0;
+    for (ParameterId id = 0; id < store_->count(); ++id) {
+      double square = 0;
+      for (const T g : gradient_.sum(id)) square += static_cast<double>(g) * static_cast<double>(g);
+      (store_->info(id).group == ParameterGroup::weight ? of_weights : of_others) += square;
+    }
+    return exchange_->sum_over_columns(of_weights) + of_others;
+  }
+
   ParameterStore<T>* store_;
   Exchange<T>* exchange_;
   Optimizer<T> optimizer_;

@@ -42,6 +42,18 @@ class Training(support.Test):
                               exchange)[0] for exchange in ("dense", "sharded", "factor")]
         self.assert_same(curves, 1e-9)
 
+    def test_ranks_that_share_every_matrix_by_columns(self):
+        common = ("--batch-size", 80, "--precision", "float64")
+        curves = self.curves(310, (1,), *common) + self.curves(310, (2, 3, 4), *common, "--exchange", "row")
+        curves += self.curves(310, (4,), *common, "--exchange", "row", "--row-groups", 2)
+        self.assert_same(curves, 1e-9)
+
+    def test_ranks_that_share_every_matrix_and_bring_nothing_to_the_last_step(self):
+        # 242 = 3 * 80 + 2: two of four ranks
+        common = ("--batch-size", 80, "--precision", "float64")
+        curves = self.curves(242, (1,), *common) + self.curves(242, (4,), *common, "--exchange", "row")
+        self.assert_same(curves, 1e-9)
+
     def test_last_batch_smaller_than_the_number_of_ranks(self):
         # 242 = 3 * 80 + 2: two of four ranks have nothing to do in the last step
         curves = self.curves(242, (1, 4), "--batch-size", 80, "--precision", "float64")
@@ -101,6 +113,28 @@ class Evaluation(support.Test):
         alone, four = (json.loads(must(*words, ranks=ranks).out) for ranks in (1, 4))
         self.assertEqual((alone["samples"], four["samples"]), (2, 2))
         self.assertAlmostEqual(four["bits_per_dim"], alone["bits_per_dim"], delta=1e-9)
+
+    def test_ranks_that_share_every_matrix_find_the_same_numbers(self):
+        alone = self.evaluate(1)
+        for ranks, row_groups in ((2, 2), (3, 0), (4, 2)):
+            shared = self.evaluate(ranks, "--row-groups", row_groups)
+            for key in ("bits_per_dim", "standard_error_nats", "log_abs_det_nats"):
+                self.assertAlmostEqual(shared[key], alone[key], delta=1e-9 * abs(alone[key]), msg=key)
+        refused = support.run("evaluate", "--run", self.run_directory, "--data", self.data,
+                                  "--row-groups", 2, ranks=3)
+        self.assertEqual(refused.code, 2)
+        self.assertIn("--row-groups: 2 does not divide 3 ranks; use one of 1, 3", refused.err)
+
+    def test_ranks_that_share_every_matrix_draw_the_same_samples(self):
+        drawn = []
+        for ranks, row_groups in ((1, 1), (2, 2), (4, 2)):
+            output = self.folder / f"{ranks}-{row_groups}.h5"
+            must("sample", "--run", self.run_directory, "--count", 7, "--output", output,
+                 "--row-groups", row_groups, ranks=ranks)
+            with h5py.File(output, "r") as file:
+                drawn.append(file["samples"][...])
+        for other in drawn[1:]:  # bytes: a value at the edge of a level may fall on either side
+            self.assertLess((other != drawn[0]).mean(), 1e-3)
 
     def test_scores_are_those_that_evaluate_sums_up(self):
         evaluated = self.evaluate(1, "--split", "val")

@@ -79,7 +79,8 @@ TEST(ChooseExchange, TakesFactorsWhileTheyAreSmallerThanTheMatrix) {
   EXPECT_EQ(choose_exchange("auto", {784, 100, 2}), "factor");
   EXPECT_EQ(choose_exchange("auto", {784, 1000, 4}), "sharded");
   EXPECT_EQ(choose_exchange("dense", {784, 100, 2}), "dense");
-  EXPECT_THROW(choose_exchange("row", {784, 100, 2}), UsageError);
+  EXPECT_EQ(choose_exchange("row", {784, 100, 2}), "row");
+  EXPECT_THROW(choose_exchange("column", {784, 100, 2}), UsageError);
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ using test::view;
 template <class T>
 struct SplineCase {
   SplineCase(Index dimension, Index bins, double bound, double scale, std::uint64_t seed = 9)
-      : layer(store, "spline", dimension, bins, bound) {
+      : layer(store, "spline", dimension, {0, dimension}, bins, bound) {
     store.allocate();
     for (ParameterId id = 0; id < store.count(); ++id) {
       const std::span<T> values = store.values(id);
@@ -169,8 +169,8 @@ TEST(Spline, DoesNotDependOnTheNumberOfThreads) {
 
 TEST(Spline, RefusesBinsAndBoundsThatMakeNoSpline) {
   ParameterStore<float> store;
-  EXPECT_THROW(SplineLayer<float>(store, "a", 2, 0, 4.0), UsageError);
-  EXPECT_THROW(SplineLayer<float>(store, "b", 2, 12, 0.0), UsageError);
+  EXPECT_THROW(SplineLayer<float>(store, "a", 2, {0, 2}, 0, 4.0), UsageError);
+  EXPECT_THROW(SplineLayer<float>(store, "b", 2, {0, 2}, 12, 0.0), UsageError);
 }
 
 }  // namespace

@@ -126,9 +126,9 @@ TEST(OptionTable, SuggestsTheNearestChoiceAndListsAllOfThem) {
 }
 
 TEST(OptionTable, SaysThatAPlannedChoiceIsNotAvailableYet) {
-  EXPECT_EQ(
-      answer("exchange", "row"),
-      "--exchange: row is not available in this version; available: auto, dense, sharded, factor");
+  EXPECT_EQ(answer("gradient", "self-normalizing"),
+            "--gradient: self-normalizing is not available in this version; available: relative, "
+            "plain");
 }
 
 TEST(OptionTable, ReadsBooleansInTheUsualSpellings) {

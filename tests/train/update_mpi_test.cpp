@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "relgrad/exchange/row_group.hpp"
 #include "relgrad/gradient/backward.hpp"
 #include "relgrad/likelihood/log_likelihood.hpp"
 #include "relgrad/train/update.hpp"
@@ -19,42 +20,61 @@ struct Setting {
   double clip_norm = 0;
   double lr = 0.01;
   std::string exchange = "dense";
+  std::int64_t row_groups = 1;  // ranks that share every W
 };
 
-Flow<double> start() {
+Flow<double> start(RowGroup<double>* row_group = nullptr) {
   Flow<double> flow(make_flow_spec(dimension, 2, {"spline", {{"bins", 4}, {"bound", 3}}},
                                    {"spline", {{"bins", 4}, {"bound", 3}}}, Latent::normal),
-                    Products(ProductBackend::openblas));
+                    Products(ProductBackend::openblas), row_group);
   flow.initialize(Initialization::identity, 0.5, 7);
   flow.prepare();
   return flow;
+}
+
+/// Every parameter whole, whatever part of it is here.
+std::vector<double> whole_values(const Flow<double>& flow) {
+  std::vector<double> all;
+  for (ParameterId id = 0; id < flow.parameters().count(); ++id) {
+    const ParameterInfo& info = flow.parameters().info(id);
+    std::vector<double> whole(static_cast<std::size_t>(info.rows * info.cols));
+    std::ranges::copy(flow.parameters().values(id), whole.begin() + info.rows * info.col_begin);
+    if (flow.row_group() != nullptr && info.group == ParameterGroup::weight) {
+      flow.row_group()->sum(whole);  // one rank has a column, the others 0
+    }
+    all.insert(all.end(), whole.begin(), whole.end());
+  }
+  return all;
 }
 
 /// All parameters after `steps` updates; this rank has rank + 2 of the samples, rank 1 none.
 std::vector<double> train(const Setting& setting, int steps) {
   const auto comm = mpi::Communicator::world();
   const Products products(ProductBackend::openblas);
-  Flow<double> flow = start();
-  const auto exchange = make_exchange<double>(setting.exchange, comm, products);
+  const auto row_group = make_row_group<double>(comm, setting.row_groups);
+  Flow<double> flow = start(row_group.get());
+  const auto exchange =
+      row_group == nullptr
+          ? make_exchange<double>(setting.exchange, comm, products)
+          : make_row_exchange<double>(setting.exchange, comm, *row_group, products);
   const auto update =
       make_update<double>(flow, *exchange, products, setting.optimizer, setting.clip_norm);
   const auto linear = make_linear_gradient<double>(GradientKind::relative);
   const Index samples = comm.rank() == 1 ? 0 : comm.rank() + 2;
   double total = static_cast<double>(samples);
   comm.allreduce_sum(std::span(&total, 1));
-  Workspace<double> workspace(flow, std::max<Index>(1, samples));
+  Workspace<double> workspace(flow, comm.world_size() + 1);
   for (int step = 0; step < steps; ++step) {
-    workspace.set_batch(samples);
-    workspace.input() = test::normal_matrix<double>(
+    const auto x = test::normal_matrix<double>(
         dimension, samples, static_cast<std::uint64_t>(100 * step + comm.rank()), 2.0);
+    workspace.load(x.data(), samples);
     forward(flow, workspace);
     update->begin({step, total, setting.lr, setting.lr});
     backward(flow, workspace, *linear, *update);
     update->finish();
     flow.prepare();
   }
-  const auto flat = flow.parameters().flat();
-  return {flat.begin(), flat.end()};
+  return whole_values(flow);
 }
 
 double distance(const std::vector<double>& a, const std::vector<double>& b) {
@@ -63,11 +83,7 @@ double distance(const std::vector<double>& a, const std::vector<double>& b) {
   return std::sqrt(square);
 }
 
-std::vector<double> start_values() {
-  const Flow<double> flow = start();
-  const auto flat = flow.parameters().flat();
-  return {flat.begin(), flat.end()};
-}
+std::vector<double> start_values() { return whole_values(start()); }
 
 TEST(Update, ClippingThatNeverBitesIsTheFusedUpdate) {
   for (const OptimizerKind kind :
@@ -117,6 +133,26 @@ TEST(Update, EveryExchangeEndsWithTheSameParametersOnEveryRank) {
     double least = -values[5];
     comm.allreduce_max(std::span(&least, 1));
     EXPECT_EQ(most, -least) << name;
+  }
+}
+
+TEST(Update, RanksThatShareEveryWeightByColumnsEndWithTheSameParameters) {
+  const int ranks = mpi::Communicator::world().world_size();
+  for (const double clip_norm : {0.0, 0.1}) {
+    Setting setting;
+    setting.optimizer.weight_decay = 0.1;
+    setting.clip_norm = clip_norm;
+    const std::vector<double> dense = train(setting, 3);
+    for (int row_groups = 2; row_groups <= ranks; ++row_groups) {
+      if (ranks % row_groups != 0) continue;
+      for (const char* inner : {"dense", "sharded", "factor"}) {
+        if (clip_norm > 0 && inner != std::string("dense")) continue;
+        setting.row_groups = row_groups;
+        setting.exchange = inner;
+
+        EXPECT_LT(distance(train(setting, 3), dense), 1e-12) << row_groups << " " << inner;
+      }
+    }
   }
 }
 

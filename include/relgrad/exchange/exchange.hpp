@@ -39,7 +39,8 @@ class Exchange {
   using Apply = std::function<void(Index col_begin, const ConstMatrixMap<T>& tile)>;
   virtual ~Exchange() = default;
   virtual std::string_view name() const = 0;
-  /// Columns of a matrix with `cols` columns that this rank updates, and whose moments it holds.
+  /// Of the `cols` columns of a matrix that are here, those that this rank updates, and whose
+  /// moments it holds.
   virtual Range own_columns(Index cols) const = 0;
   /// Sum over ranks of left right^T (left rows x b, right cols x b; b may differ, even be zero),
   /// handed to `apply` tile by tile for this rank's own columns; each tile is in cache when it
@@ -52,7 +53,9 @@ class Exchange {
   virtual void sum(std::span<T> values) = 0;
   /// The same for sums that are exact in double (core/exact_sum.hpp): no order of ranks shows.
   virtual void sum_exact(std::span<double> values) = 0;
-  ExchangeCost take_cost();
+  /// Of a number that every rank knows for its columns of the weights: the sum over all columns.
+  virtual double sum_over_columns(double value) { return value; }
+  virtual ExchangeCost take_cost();
 
  protected:
   ExchangeCost cost_;
@@ -65,7 +68,7 @@ struct ExchangeSetting {
   int world_size = 1;
 };
 
-/// "dense", "sharded" or "factor", or for "auto" the one that moves least: dense alone,
+/// "dense", "sharded", "factor" or "row", or for "auto" the one that moves least: dense alone,
 /// factor while N (1 + 1/P) < D, else sharded. @throws UsageError naming the schemes there are.
 std::string choose_exchange(std::string_view name, const ExchangeSetting& setting);
 

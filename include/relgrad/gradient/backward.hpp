@@ -18,6 +18,7 @@ template <class T>
 class LinearGradient {
  public:
   virtual ~LinearGradient() = default;
+  /// In a row group D is, but for W's rows, the number of this rank's coordinates.
   /// @param input    x of y = W x + b, D x B
   /// @param pair     [Delta | Y], D x 2B; Delta may be overwritten
   /// @param scratch  D x 2B; on return its left half is W^T Delta unless `needs_delta_in` is false
@@ -27,6 +28,7 @@ class LinearGradient {
 };
 
 /// plain      G_W = Delta X^T + B W^{-T}           G_b = Delta 1                  D^3 + B D^2
+///            of a W that is whole on this rank
 /// relative   G_W = Delta (W^T Y)^T + B W          G_b = Delta (1 + Y^T b) + B b  B D^2
 /// (Gresele et al. 2020, with the bias's own log-det term, which both published programs leave
 /// out.)

@@ -16,10 +16,10 @@ struct PerSampleTerm {
 template <class T>
 class GradientSink : public SmallGradients<T> {
  public:
-  /// Sum over this rank's samples of the gradient of matrix parameter `id`: left right^T, left and
-  /// right D x b; plus the per-sample term. The memory may be reused when the call returns. The
-  /// sink may change the parameter during the call (fused update): the backward pass must be done
-  /// with it.
+  /// Sum over this rank's samples of the gradient of matrix parameter `id`: left right^T, left
+  /// D x b, right with as many rows as the parameter has columns here; plus the per-sample term.
+  /// The memory may be reused when the call returns. The sink may change the parameter during the
+  /// call (fused update): the backward pass must be done with it.
   virtual void outer_product(ParameterId id, const ConstMatrixMap<T>& left,
                              const ConstMatrixMap<T>& right, const PerSampleTerm<T>& term) = 0;
   /// The per-sample term of a small parameter whose sum went through sum(id).

@@ -26,11 +26,19 @@ FlowSpec make_flow_spec(Index dimension, Index linear_layers, const LayerSpec& a
 template <class T>
 class Flow {
  public:
-  Flow(const FlowSpec& spec, const Products& products);
+  /// @param row_group  the ranks that share every W by columns; null: W is whole on every rank.
+  /// Must
+  ///                   outlive the flow, whose methods are then collective over it.
+  Flow(const FlowSpec& spec, const Products& products, RowGroup<T>* row_group = nullptr);
   Flow(Flow&&) noexcept = default;
 
   const FlowSpec& spec() const { return spec_; }
   Index dimension() const { return spec_.dimension; }
+  RowGroup<T>* row_group() const { return row_group_; }
+  /// Coordinates of this rank; all, without a row group.
+  Range own() const {
+    return row_group_ == nullptr ? Range{0, spec_.dimension} : row_group_->own(spec_.dimension);
+  }
   Latent latent() const { return spec_.latent; }
   std::size_t layer_count() const { return layers_.size(); }
   Layer<T>& layer(std::size_t i) { return *layers_[i]; }
@@ -44,11 +52,12 @@ class Flow {
   void initialize(Initialization initialization, double noise, std::uint64_t seed);
   /// Layer::prepare of every layer; after each change of parameters.
   void prepare();
-  /// x = f^{-1}(z), D x B, layer by layer from the last; z is overwritten on the way.
+  /// x = f^{-1}(z), |own()| x B, layer by layer from the last; z is overwritten on the way.
   void inverse(MatrixMap<T> z, MatrixMap<T> x) const;
 
  private:
   FlowSpec spec_;
+  RowGroup<T>* row_group_;
   std::unique_ptr<ParameterStore<T>> parameters_;
   std::unique_ptr<Products> products_;
   std::vector<std::unique_ptr<Layer<T>>> layers_;

@@ -1,26 +1,31 @@
 #pragma once
-/// The full linear layer y = W x + b with an unconstrained D x D matrix W.
+/// The full linear layer y = W x + b with an unconstrained D x D matrix W, whole or, in a row
+/// group, by columns: then inputs, outputs and Delta are those of this rank's own coordinates.
 #include <utility>
 
 #include "relgrad/linalg/products.hpp"
 #include "relgrad/model/layer.hpp"
+#include "relgrad/model/row_group.hpp"
 
 namespace relgrad {
 
 template <class T>
 class LinearLayer final : public Layer<T> {
  public:
-  /// Declares "PREFIX/W" (D x D) and "PREFIX/b" (D x 1) in `store`, which must outlive the layer.
+  /// Declares "PREFIX/W" (D x D, this rank's columns) and "PREFIX/b" (D x 1) in `store`, which must
+  /// outlive the layer, as must `row_group` (null: W is whole).
   LinearLayer(ParameterStore<T>& store, const Products& products, const std::string& prefix,
-              Index dimension);
+              Index dimension, RowGroup<T>* row_group = nullptr);
 
   std::string_view kind() const override { return "linear"; }
   Index dimension() const override { return dimension_; }
-  /// y = W x + b. Cost: 2 B D^2. Adds nothing to log_abs_det: its part is sample-independent.
+  /// y = W x + b. Cost: 2 B D^2 (in a row group of R ranks 1/R of it, and a reduce-scatter of D B
+  /// numbers: Y = sum_r W[:, I_r] X[I_r]). Adds nothing to log_abs_det: its part is
+  /// sample-independent.
   void forward(const ConstMatrixMap<T>& input, MatrixMap<T> output,
                std::span<double> log_abs_det) const override;
   /// Solves W x = y - b by LU in double precision; the factorisation (2/3 D^3) is done at each
-  /// call.
+  /// call, by the ranks of a row group together.
   void inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input) const override;
   /// log|det W| by LU (linalg/log_abs_det): 2/3 D^3 flops.
   bool has_sample_independent_part() const override { return true; }
@@ -28,8 +33,11 @@ class LinearLayer final : public Layer<T> {
 
   ParameterId weight_id() const { return weight_id_; }
   ParameterId bias_id() const { return bias_id_; }
+  RowGroup<T>* row_group() const { return row_group_; }
+  Range own() const { return own_; }  // coordinates of this rank
+  /// D x |own()|.
   ConstMatrixMap<T> weight() const { return std::as_const(*store_).matrix(weight_id_); }
-  ConstVectorMap<T> bias() const;
+  ConstVectorMap<T> bias() const;  // D
   const Products& products() const { return *products_; }
 
  private:
@@ -37,6 +45,8 @@ class LinearLayer final : public Layer<T> {
   const Products* products_;
   std::string prefix_;
   Index dimension_;
+  RowGroup<T>* row_group_;
+  Range own_;
   ParameterId weight_id_;
   ParameterId bias_id_;
 };

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "relgrad/core/partition.hpp"
 #include "relgrad/core/types.hpp"
 
 namespace relgrad {
@@ -34,6 +35,9 @@ class ParameterStore {
  public:
   /// Declares a parameter, whole; only before `allocate`.
   ParameterId add(std::string name, ParameterGroup group, Index rows, Index cols);
+  /// Declares one of which only `columns` are here.
+  ParameterId add(std::string name, ParameterGroup group, Index rows, Index cols,
+                  const Range& columns);
   /// Reserves values (zero) and `moments` further buffers of the same layout (zero), 64-byte
   /// aligned.
   void allocate(int moments = 0);

@@ -7,6 +7,7 @@
 
 #include "relgrad/linalg/products.hpp"
 #include "relgrad/model/layer.hpp"
+#include "relgrad/model/row_group.hpp"
 
 namespace relgrad {
 
@@ -16,11 +17,19 @@ struct LayerSpec {
   std::map<std::string, double> settings;
 };
 
+/// What a layer is built into. Without a row group every rank has all coordinates.
+template <class T>
+struct LayerPlace {
+  ParameterStore<T>& store;
+  const Products& products;
+  Index dimension = 0;
+  RowGroup<T>* row_group = nullptr;
+};
+
 /// @throws UsageError naming the kinds there are, if `spec.kind` is not one of them.
 template <class T>
-std::unique_ptr<Layer<T>> make_layer(const LayerSpec& spec, ParameterStore<T>& store,
-                                     const Products& products, const std::string& prefix,
-                                     Index dimension);
+std::unique_ptr<Layer<T>> make_layer(const LayerSpec& spec, const LayerPlace<T>& place,
+                                     const std::string& prefix);
 std::vector<std::string> layer_kinds();
 
 }  // namespace relgrad

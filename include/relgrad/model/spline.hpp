@@ -8,15 +8,20 @@
 
 namespace relgrad {
 
+namespace kernels {
+struct TileShape;
+}
+
 template <class T>
 class SplineLayer final : public ElementwiseLayer<T> {
  public:
   /// Declares "PREFIX/widths" (D x K), "PREFIX/heights" (D x K) and "PREFIX/slopes" (D x (K + 1)):
   /// unnormalised, all zero at the identity. Tail slopes equal the slopes at the outer knots.
-  SplineLayer(ParameterStore<T>& store, const std::string& prefix, Index dimension, Index bins,
-              double bound);
+  /// Batches have the coordinates `own` alone; the parameters of others are only kept.
+  SplineLayer(ParameterStore<T>& store, const std::string& prefix, Index dimension,
+              const Range& own, Index bins, double bound);
   std::string_view kind() const override { return "spline"; }
-  Index dimension() const override { return dimension_; }
+  Index dimension() const override { return own_.size(); }
   void prepare() override;
   void forward(const ConstMatrixMap<T>& input, MatrixMap<T> output,
                std::span<double> log_abs_det) const override;
@@ -27,9 +32,14 @@ class SplineLayer final : public ElementwiseLayer<T> {
 
  private:
   std::size_t exact_size() const;
+  /// A tile of this layer's coordinates in raw parameters, D x K.
+  kernels::TileShape parameter_shape(Index tile) const;
+  /// The same in a batch, |own| x B.
+  kernels::TileShape batch_shape(Index tile) const;
 
   ParameterStore<T>* store_;
   Index dimension_;
+  Range own_;
   Index bins_;
   double bound_;
   ParameterId widths_id_;

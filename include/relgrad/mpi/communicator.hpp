@@ -16,6 +16,9 @@ class Communicator {
   Communicator(Communicator&&) noexcept;
   Communicator& operator=(Communicator&&) noexcept;
 
+  /// Collective. The ranks that pass the same `color`, in the order of their `key`.
+  Communicator split(int color, int key) const;
+
   int rank() const { return rank_; }
   int world_size() const { return world_size_; }
   bool is_root() const { return rank_ == 0; }
@@ -50,6 +53,9 @@ class Communicator {
                           std::span<float> mine) const;
   void reduce_scatter_sum(std::span<const double> values, std::span<const std::int64_t> counts,
                           std::span<double> mine) const;
+
+  /// The number by which BLACS, and so ScaLAPACK, knows these ranks.
+  int blacs_handle() const;
 
   /// Ends every rank at once with `exit_code`.
   [[noreturn]] void abort(int exit_code) const;

@@ -17,6 +17,7 @@ struct BenchStepOptions {
   std::int64_t warmup = 5;
   std::int64_t threads = 1;
   std::string exchange = "auto";
+  std::int64_t row_groups = 0;  // with row: ranks that share every W; 0: all
   std::string products = "auto";
   bool deterministic = false;  // beside the same step without it, turn by turn
   std::uint64_t seed = 1;

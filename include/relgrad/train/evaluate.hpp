@@ -15,8 +15,9 @@ struct EvaluateOptions {
   std::int64_t draws = 1;  // of dequantization noise; a sample's log-likelihood is their mean
   std::string json;        // file, or - for standard output
   std::int64_t batch_size = 500;
-  std::int64_t threads = 1;  // per rank
-  std::uint64_t seed = 1;    // of the noise
+  std::int64_t threads = 1;     // per rank
+  std::int64_t row_groups = 1;  // ranks that share every W; 0: all
+  std::uint64_t seed = 1;       // of the noise
   std::string products = "auto";
 };
 

@@ -30,7 +30,8 @@ void for_each_tensor(const ParameterStore<T>& store, const Exchange<T>& exchange
     for (ParameterId id = 0; id < store.count(); ++id) {
       const ParameterInfo& info = store.info(id);
       const bool is_shared = info.group == ParameterGroup::weight;
-      const Range own = is_shared ? exchange.own_columns(info.cols) : Range{0, info.cols};
+      const Range own =
+          is_shared ? exchange.own_columns(info.col_end - info.col_begin) : Range{0, info.cols};
       if (own.size() == 0) continue;
       work("optimizer/moment" + std::to_string(m + 1) + "/" + info.name,
            store.moment(m, id).subspan(static_cast<std::size_t>(info.rows * own.begin),

@@ -20,11 +20,11 @@ struct Model {
 };
 
 /// Collective. Fits the transform in one pass over the training split (each rank its part, counts
-/// are added) and initialises the flow.
+/// are added) and initialises the flow. @param row_group  as Flow has it
 template <class T>
 Model<T> build_model(const TrainOptions& options, const DatasetInfo& dataset,
                      const SplitReader& train, const Products& products,
-                     const mpi::Communicator& comm);
+                     const mpi::Communicator& comm, RowGroup<T>* row_group = nullptr);
 
 /// What a manifest says of a model ("model" in a checkpoint's state).
 nlohmann::json describe(const FlowSpec& flow, const TransformOptions& transform,
@@ -34,7 +34,7 @@ nlohmann::json describe(const FlowSpec& flow, const TransformOptions& transform,
 /// @throws CheckpointError.
 template <class T>
 Model<T> restore_model(const checkpoint::Found& found, const Products& products,
-                       const mpi::Communicator& comm);
+                       const mpi::Communicator& comm, RowGroup<T>* row_group = nullptr);
 
 /// The data a checkpoint's model was trained on: dimension, sample shape, element type.
 DatasetInfo data_of(const checkpoint::Found& found);

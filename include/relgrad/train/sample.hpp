@@ -14,7 +14,8 @@ struct SampleOptions {
   std::int64_t count = 64;
   double temperature = 1.0;  // latent draws are multiplied by it
   std::uint64_t seed = 1;
-  std::int64_t threads = 1;  // per rank
+  std::int64_t threads = 1;     // per rank
+  std::int64_t row_groups = 1;  // ranks that share every W; 0: all
   std::string products = "auto";
 };
 

@@ -47,7 +47,8 @@ class TrainStep {
 
   /// From now on tells `heartbeat` where it is; that must outlive it.
   void watch(Heartbeat& heartbeat) { heartbeat_ = &heartbeat; }
-  /// Forward pass of this rank's part and the allreduce. `batch` is null if it could not be had.
+  /// Forward pass of this rank's part and the allreduce. `batch` is null if it could not be had:
+  /// then nothing is computed here, nor by the ranks that share W with this one.
   StepStatus look(const PreparedBatch<T>* batch, const StepWishes& wishes);
   /// Backward pass and update, after a look() that found everything in order.
   void move(const StepNumbers& numbers);
@@ -58,6 +59,9 @@ class TrainStep {
   std::int64_t take_bytes_sent() { return std::exchange(bytes_sent_, 0); }
 
  private:
+  /// What the exchange took since it was last asked; counts it.
+  double take_exchange_seconds();
+
   Flow<T>* flow_;
   Workspace<T> workspace_;
   std::unique_ptr<LinearGradient<T>> linear_gradient_;
