@@ -35,11 +35,11 @@ void Workspace<T>::set_batch(Index batch) {
 template <class T>
 bool Workspace<T>::load(const T* samples, Index count) {
   if (row_group_ == nullptr) {
-    if (samples == nullptr) return false;
+    if (count < 0) return false;
     set_batch(count);
     std::copy_n(samples, input().size(), input_.data());
   } else {
-    const auto shared = row_group_->begin_batch(samples == nullptr ? -1 : count);
+    const auto shared = row_group_->begin_batch(count);
     if (!shared) return false;
     set_batch(shared->total);
     own_samples_ = shared->own;

@@ -47,7 +47,7 @@ class Evaluator {
              std::vector<double>& logit) {
     const auto trouble = mpi::trouble_in([&] { split_.read_range(begin, end, raw_); });
     if (trouble) {
-      workspace_.load(nullptr, 0);
+      workspace_.load(nullptr, -1);
       throw *trouble;
     }
     const std::size_t count = static_cast<std::size_t>(raw_.count);

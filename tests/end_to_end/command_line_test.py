@@ -137,7 +137,7 @@ class Options(CommandLineTest):
         self.refuses(["train", "--lr="], 2, "--lr needs a value")
         self.refuses(["train", "--lr", "1", "--lr", "2"], 2, "--lr is given twice (1 and 2)")
         self.refuses(["train", "left", "over"], 2, "'left' is not expected")
-        self.refuses(["train", "--exchange", "row"], 2, "not available in this version", "dense")
+        self.refuses(["train", "--exchange", "rows"], 2, "did you mean row?")
         self.refuses(["train", "--activation", "splin"], 2, "did you mean spline?")
         self.refuses(["train", "--marginal=perhaps"], 2, "neither true nor false")
 

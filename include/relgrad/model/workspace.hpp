@@ -16,8 +16,8 @@ class Workspace {
   void set_batch(Index batch);
   /// The samples of the coming pass, D x count: input() becomes a copy, log_likelihood() zero. In a
   /// row group, collective: input() becomes this rank's coordinates of the samples of all ranks.
-  /// @param samples  null if this rank has trouble. Returns false, on every rank of the group, if
-  ///                 one has.
+  /// @param count  0 where a rank has no part of the batch, which is no trouble; -1 if it has
+  ///               trouble. Returns false, on every rank of the group, if one has.
   bool load(const T* samples, Index count);
   Index batch() const { return batch_; }
   Index capacity() const { return capacity_; }
