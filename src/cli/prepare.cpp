@@ -47,13 +47,16 @@ std::vector<Option> input_options(PrepareOptions& options) {
 
 std::vector<Option> synthetic_options(PrepareOptions& options) {
   const std::string range =
-      fmt::format("images | flow | flow:D | toy:NAME, NAME one of {}", fmt::join(toy_names(), " "));
-  return group("Synthetic data, instead of files",
-               {text_option("synthetic", options.synthetic, "KIND", range,
-                            "images with structure, a random flow of known entropy, or a toy"),
-                number_option("rows", options.rows, Range<std::uint64_t>{.least = 1}, "rows",
-                              "of the training split"),
-                number_option("seed", options.seed, Range<std::uint64_t>{}, "", "of the draws")});
+      fmt::format("images | flow | flow:D | ica | ica:D | toy:NAME, NAME one of {}",
+                  fmt::join(toy_names(), " "));
+  return group(
+      "Synthetic data, instead of files",
+      {text_option("synthetic", options.synthetic, "KIND", range,
+                   "images with structure, a random flow of known entropy, mixed independent "
+                   "sources (in /sources of the shards), or a toy"),
+       number_option("rows", options.rows, Range<std::uint64_t>{.least = 1}, "rows",
+                     "of the training split"),
+       number_option("seed", options.seed, Range<std::uint64_t>{}, "", "of the draws")});
 }
 
 void check(const PrepareOptions& options) {
@@ -78,7 +81,7 @@ Command prepare_command(const std::string& command_line) {
   command.summary =
       "Writes a data set (HDF5 shards and dataset.json) from files or a random source.";
   command.usage = {"--output DIR --train FILE ... [--val FILE | --val-last N] [--test FILE]",
-                   "--output DIR --synthetic images|flow[:D]|toy:NAME [--rows N]"};
+                   "--output DIR --synthetic images|flow[:D]|ica[:D]|toy:NAME [--rows N]"};
   const std::string fashion = "/usr/share/datasets/fashion-mnist";
   command.examples = {
       {"relgrad prepare --output data/images --synthetic images --rows 6000",

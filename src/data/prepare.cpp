@@ -201,7 +201,7 @@ SplitInfo copy_split(SampleSource& source, ShardWriter& writer, ValueRange& rang
     std::int64_t* wanted = source.has_labels() ? labels.data() : nullptr;
     source.next(count, samples.data(), wanted);
     range.add(source.type(), samples);
-    writer.write(samples.data(), wanted, count);
+    writer.write(samples.data(), wanted, source.last_sources().data(), count);
     progress.add(count);
   }
   return writer.finish();
@@ -263,7 +263,8 @@ void prepare(const PrepareOptions& options) {
                                choose_rows_per_shard(options, split.rows, first.row_bytes()),
                                info.sample_shape,
                                info.type,
-                               input.source->has_labels()};
+                               input.source->has_labels(),
+                               input.source->has_sources()};
       ShardWriter writer(staging.path(), layout);
       Progress progress(fmt::format("{} {}", info.name, split.name), split.rows);
       info.splits.push_back(copy_split(*input.source, writer, range, progress));

@@ -30,9 +30,9 @@ ShardWriter::ShardWriter(const std::filesystem::path& directory, const SplitLayo
       layout_(layout),
       samples_hash_(std::make_unique<Hash>()),
       labels_hash_(std::make_unique<Hash>()) {
-  const Index dimension = std::accumulate(layout.sample_shape.begin(), layout.sample_shape.end(),
-                                          Index{1}, std::multiplies<>());
-  row_bytes_ = static_cast<std::uint64_t>(dimension) * bytes_of(layout.type);
+  dimension_ = static_cast<std::uint64_t>(std::accumulate(
+      layout.sample_shape.begin(), layout.sample_shape.end(), Index{1}, std::multiplies<>()));
+  row_bytes_ = dimension_ * bytes_of(layout.type);
   shards_ = (layout.rows + layout.rows_per_shard - 1) / layout.rows_per_shard;
   info_.name = layout.name;
 }
@@ -51,12 +51,15 @@ void ShardWriter::begin_shard() {
   hdf5::DatasetPlan samples;
   samples.name = "/samples";
   samples.type = layout_.type == ElementType::uint8 ? hdf5::Type::uint8 : hdf5::Type::float32;
-  samples.shape = {shard.rows, row_bytes_ / bytes_of(layout_.type)};
+  samples.shape = {shard.rows, dimension_};
   samples.attributes.integers["sample_shape"].assign(layout_.sample_shape.begin(),
                                                      layout_.sample_shape.end());
   samples.attributes.integers["first_row"] = {static_cast<std::int64_t>(done_)};
   std::vector<hdf5::DatasetPlan> plans{samples};
   if (layout_.has_labels) plans.push_back({"/labels", hdf5::Type::int64, {shard.rows}, {}});
+  if (layout_.has_sources) {
+    plans.push_back({"/sources", hdf5::Type::float32, {shard.rows, dimension_}, {}});
+  }
   const std::filesystem::path path = directory_ / shard.file;
   places_ = hdf5::create(path, plans);
   file_.emplace(path, hdf5::RawFile::Mode::write);
@@ -74,7 +77,8 @@ void ShardWriter::end_shard() {
   shard.checksum = hdf5::checksum_of_file(directory_ / shard.file);
 }
 
-void ShardWriter::write(const std::byte* samples, const std::int64_t* labels, std::uint64_t count) {
+void ShardWriter::write(const std::byte* samples, const std::int64_t* labels, const float* sources,
+                        std::uint64_t count) {
   if (count > left()) {
     check_size("ShardWriter", "rows", static_cast<std::int64_t>(done_ + count),
                static_cast<std::int64_t>(layout_.rows));
@@ -90,6 +94,12 @@ void ShardWriter::write(const std::byte* samples, const std::int64_t* labels, st
       file_->write_at(places_[1].offset + done_in_shard_ * sizeof(std::int64_t), labels,
                       part * sizeof(std::int64_t));
       labels += part;
+    }
+    if (layout_.has_sources) {
+      const std::uint64_t source_bytes = dimension_ * sizeof(float);
+      file_->write_at(places_.back().offset + done_in_shard_ * source_bytes, sources,
+                      part * source_bytes);
+      sources += part * dimension_;
     }
     count -= part;
     done_ += part;

@@ -18,6 +18,7 @@ struct SplitLayout {
   std::vector<Index> sample_shape;
   ElementType type = ElementType::uint8;
   bool has_labels = false;
+  bool has_sources = false;
 };
 
 class ShardWriter {
@@ -28,8 +29,10 @@ class ShardWriter {
   ShardWriter& operator=(const ShardWriter&) = delete;
   /// Rows there are still to come.
   std::uint64_t left() const { return layout_.rows - done_; }
-  /// Appends `count` rows; `labels` only if the split has them. @throws DiskError.
-  void write(const std::byte* samples, const std::int64_t* labels, std::uint64_t count);
+  /// Appends `count` rows; `labels` and `sources`, D a row, only if the split has them.
+  /// @throws DiskError.
+  void write(const std::byte* samples, const std::int64_t* labels, const float* sources,
+             std::uint64_t count);
   /// The split as it lies on disk, synced; all rows must have been written.
   const SplitInfo& finish() const;
   /// Hash over the samples and labels written so far, whatever the shards.
@@ -41,12 +44,13 @@ class ShardWriter {
 
   std::filesystem::path directory_;
   SplitLayout layout_;
+  std::uint64_t dimension_;
   std::uint64_t row_bytes_;
   std::uint64_t shards_;
   std::uint64_t done_ = 0;
   std::uint64_t done_in_shard_ = 0;
   std::optional<hdf5::RawFile> file_;  // of the shard under way, which is info_.shards.back()
-  std::vector<hdf5::Place> places_;    // /samples, /labels
+  std::vector<hdf5::Place> places_;    // /samples, /labels, /sources: those the split has
   SplitInfo info_;
   struct Hash;
   std::unique_ptr<Hash> samples_hash_;

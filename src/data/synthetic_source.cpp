@@ -8,6 +8,7 @@
 #include <cstring>
 #include <numbers>
 
+#include "data/planted_ica.hpp"
 #include "data/random_flow.hpp"
 #include "data/toy.hpp"
 #include "relgrad/core/error.hpp"
@@ -28,7 +29,7 @@ class SyntheticSource : public SampleSource {
 
  protected:
   SyntheticSource(std::uint64_t seed, std::uint64_t rows) : seed_(seed) { rows_ = rows; }
-  virtual void fill(const RandomStream& stream, std::byte* sample) const = 0;
+  virtual void fill(const RandomStream& stream, std::byte* sample) = 0;
 
  private:
   std::uint64_t seed_;
@@ -45,7 +46,7 @@ class ToySource final : public SyntheticSource {
   }
 
  private:
-  void fill(const RandomStream& stream, std::byte* sample) const override {
+  void fill(const RandomStream& stream, std::byte* sample) override {
     const std::array<double, 2> point = toy_.sample(stream);
     const std::array<float, 2> narrow{static_cast<float>(point[0]), static_cast<float>(point[1])};
     std::memcpy(sample, narrow.data(), sizeof narrow);
@@ -64,7 +65,7 @@ class FlowSource final : public SyntheticSource {
   }
 
  private:
-  void fill(const RandomStream& stream, std::byte* sample) const override {
+  void fill(const RandomStream& stream, std::byte* sample) override {
     Vector<double> z(flow_.dimension());
     stream.normal(std::span<double>(z.data(), static_cast<std::size_t>(z.size())));
     const Vector<float> x = flow_.sample(z).cast<float>();
@@ -72,6 +73,30 @@ class FlowSource final : public SyntheticSource {
   }
 
   RandomFlow flow_;
+};
+
+class IcaSource final : public SyntheticSource {
+ public:
+  IcaSource(Index dimension, std::uint64_t seed, std::uint64_t rows)
+      : SyntheticSource(seed, rows), ica_(seed, dimension) {
+    type_ = ElementType::float32;
+    sample_shape_ = {dimension};
+    has_sources_ = true;
+  }
+  void next(std::uint64_t count, std::byte* samples, std::int64_t* labels) override {
+    last_sources_.clear();
+    SyntheticSource::next(count, samples, labels);
+  }
+
+ private:
+  void fill(const RandomStream& stream, std::byte* sample) override {
+    const Vector<double> s = ica_.sources(stream);
+    last_sources_.insert(last_sources_.end(), s.begin(), s.end());
+    const Vector<float> x = ica_.mix(s).cast<float>();
+    std::memcpy(sample, x.data(), static_cast<std::size_t>(x.size()) * sizeof(float));
+  }
+
+  PlantedIca ica_;
 };
 
 /// Grey images with structure at several scales: a linear gradient, three soft blobs, two strokes
@@ -117,7 +142,7 @@ class ImagesSource final : public SyntheticSource {
     return std::hypot(x - ends[0] - along * dx, y - ends[1] - along * dy);
   }
 
-  void fill(const RandomStream& stream, std::byte* sample) const override {
+  void fill(const RandomStream& stream, std::byte* sample) override {
     const auto pixels = static_cast<std::size_t>(size_.height * size_.width);
     // Of one stream: the first draws are the shapes', the rest the noise, uniform on 14 levels.
     std::vector<float> uniform(shape_draws + pixels);
@@ -139,9 +164,11 @@ class ImagesSource final : public SyntheticSource {
   ImageSize size_;
 };
 
-Index parse_flow_dimension(const std::string& kind) {
-  if (kind == "flow") return 16;
-  const std::string text = kind.substr(5);
+/// D of "WORD:D"; `otherwise` of "WORD" alone.
+Index parse_dimension(const std::string& kind, Index otherwise) {
+  const std::size_t colon = kind.find(':');
+  if (colon == std::string::npos) return otherwise;
+  const std::string text = kind.substr(colon + 1);
   Index dimension = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), dimension);
   constexpr Index largest = 16384;
@@ -163,9 +190,13 @@ std::unique_ptr<SampleSource> make_synthetic_source(const std::string& kind, std
   }
   if (kind.starts_with("toy:")) return std::make_unique<ToySource>(kind.substr(4), seed, rows);
   if (kind == "flow" || kind.starts_with("flow:")) {
-    return std::make_unique<FlowSource>(parse_flow_dimension(kind), seed, rows);
+    return std::make_unique<FlowSource>(parse_dimension(kind, 16), seed, rows);
   }
-  throw UsageError(fmt::format("--synthetic {}: choose images, toy:NAME or flow[:D]", kind));
+  if (kind == "ica" || kind.starts_with("ica:")) {
+    return std::make_unique<IcaSource>(parse_dimension(kind, 8), seed, rows);
+  }
+  throw UsageError(
+      fmt::format("--synthetic {}: choose images, toy:NAME, flow[:D] or ica[:D]", kind));
 }
 
 }  // namespace relgrad

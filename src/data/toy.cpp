@@ -29,29 +29,62 @@ Point gaussian(const Draws& d) {
           correlation * d.normal[0] + std::sqrt(1 - correlation * correlation) * d.normal[1]};
 }
 
-/// Two half circles of radius 2, one turned over and shifted, with noise 0.2.
-Point moons(const Draws& d) {
-  const double angle = pi * d.uniform[0];
-  const bool upper = d.uniform[1] < 0.5;
+// Most toys are a place on a curve, from two uniforms in (0, 1), and normal noise.
+
+/// Two half circles of radius 2, one turned over and shifted.
+Point on_moons(double u, double v) {
+  const double angle = pi * u;
+  const bool upper = v < 0.5;
   const double x = upper ? 2 * std::cos(angle) - 1 : 1 - 2 * std::cos(angle);
   const double y = upper ? 2 * std::sin(angle) - 0.5 : 0.5 - 2 * std::sin(angle);
-  return {x + 0.2 * d.normal[0], y + 0.2 * d.normal[1]};
+  return {x, y};
 }
 
-/// Circles of radius 1, 2, 3, 4, equally likely, with noise 0.1.
-Point rings(const Draws& d) {
-  const double radius = 1 + std::floor(4 * d.uniform[0]);
-  const double angle = 2 * pi * d.uniform[1];
-  return {radius * std::cos(angle) + 0.1 * d.normal[0],
-          radius * std::sin(angle) + 0.1 * d.normal[1]};
+/// Circles of radius 1, 2, 3, 4, equally likely.
+Point on_rings(double u, double v) {
+  const double radius = 1 + std::floor(4 * v);
+  const double angle = 2 * pi * u;
+  return {radius * std::cos(angle), radius * std::sin(angle)};
 }
 
-/// Two arms of one and a half turns out to radius 4, with noise 0.15.
-Point spirals(const Draws& d) {
-  const double along = std::sqrt(d.uniform[0]);
-  const double angle = 3 * pi * along + (d.uniform[1] < 0.5 ? 0.0 : pi);
-  return {4 * along * std::cos(angle) + 0.15 * d.normal[0],
-          4 * along * std::sin(angle) + 0.15 * d.normal[1]};
+/// Two arms of one and a half turns out to radius 4.
+Point on_spirals(double u, double v) {
+  const double along = std::sqrt(u);
+  const double angle = 3 * pi * along + (v < 0.5 ? 0.0 : pi);
+  return {4 * along * std::cos(angle), 4 * along * std::sin(angle)};
+}
+
+/// Eight places on a circle of radius 3.
+Point on_eight(double /*u*/, double v) {
+  const double angle = pi / 4 * std::floor(8 * v);
+  return {3 * std::cos(angle), 3 * std::sin(angle)};
+}
+
+struct Curve {
+  Point (*place)(double u, double v);
+  int parts;         // v in [k / parts, (k + 1) / parts) means the same part
+  double deviation;  // of the noise
+};
+constexpr Curve moons{on_moons, 2, 0.2};
+constexpr Curve rings{on_rings, 4, 0.1};
+constexpr Curve spirals{on_spirals, 2, 0.15};
+constexpr Curve eight_gaussians{on_eight, 8, 0.3};
+
+Point with_noise(const Curve& curve, const Draws& d) {
+  const Point place = curve.place(d.uniform[0], d.uniform[1]);
+  return {place[0] + curve.deviation * d.normal[0], place[1] + curve.deviation * d.normal[1]};
+}
+
+/// The curve as points closer than a twentieth of the noise.
+GaussianCloud cloud_of(const Curve& curve) {
+  constexpr int points = 4000;
+  GaussianCloud cloud{{}, curve.deviation};
+  for (int part = 0; part < curve.parts; ++part) {
+    for (int i = 0; i < points; ++i) {
+      cloud.centres.push_back(curve.place((i + 0.5) / points, (part + 0.5) / curve.parts));
+    }
+  }
+  return cloud;
 }
 
 /// Uniform on the 8 dark squares, of side 2, of a 4 x 4 board on [-4, 4]^2.
@@ -61,22 +94,17 @@ Point checkerboard(const Draws& d) {
   return {2 * (column + d.uniform[2]) - 4, 2 * (row + d.uniform[3]) - 4};
 }
 
-/// Normal clouds of deviation 0.3 at eight places on a circle of radius 3.
-Point eight_gaussians(const Draws& d) {
-  const double angle = pi / 4 * std::floor(8 * d.uniform[0]);
-  return {3 * std::cos(angle) + 0.3 * d.normal[0], 3 * std::sin(angle) + 0.3 * d.normal[1]};
-}
-
 struct Kind {
   const char* name;
   Point (*sample)(const Draws&);
+  const Curve* curve;  // without `sample`
 };
-constexpr Kind kinds[] = {{"gaussian", gaussian},
-                          {"moons", moons},
-                          {"rings", rings},
-                          {"spirals", spirals},
-                          {"checkerboard", checkerboard},
-                          {"eight-gaussians", eight_gaussians}};
+constexpr Kind kinds[] = {{"gaussian", gaussian, nullptr},
+                          {"moons", nullptr, &moons},
+                          {"rings", nullptr, &rings},
+                          {"spirals", nullptr, &spirals},
+                          {"checkerboard", checkerboard, nullptr},
+                          {"eight-gaussians", nullptr, &eight_gaussians}};
 
 }  // namespace
 
@@ -103,17 +131,22 @@ Point Toy::sample(const RandomStream& stream) const {
   const Draws draws{
       {uniform[0], uniform[1], uniform[2], uniform[3]},
       {radius * std::cos(2 * pi * uniform[5]), radius * std::sin(2 * pi * uniform[5])}};
-  return kinds[kind_].sample(draws);
+  const Kind& kind = kinds[kind_];
+  return kind.curve == nullptr ? kind.sample(draws) : with_noise(*kind.curve, draws);
 }
 
-std::optional<double> Toy::entropy_nats() const {
-  const std::string name = kinds[kind_].name;
+double Toy::entropy_nats() const {
+  if (kinds[kind_].curve != nullptr) return cloud_of(*kinds[kind_].curve).entropy_nats();
   // H = log(2 pi e) + 1/2 log det C of a normal; log(area) of a uniform distribution.
-  if (name == "gaussian") {
+  if (kinds[kind_].sample == gaussian) {
     return std::log(2 * pi * std::numbers::e) + std::log(1 - correlation * correlation) / 2;
   }
-  if (name == "checkerboard") return std::log(32.0);
-  return std::nullopt;
+  return std::log(32.0);
+}
+
+std::optional<GaussianCloud> Toy::cloud() const {
+  if (kinds[kind_].curve == nullptr) return std::nullopt;
+  return cloud_of(*kinds[kind_].curve);
 }
 
 }  // namespace relgrad

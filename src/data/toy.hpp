@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "data/gaussian_cloud.hpp"
 #include "relgrad/core/random.hpp"
 
 namespace relgrad {
@@ -13,7 +14,10 @@ class Toy {
  public:
   explicit Toy(const std::string& name);
   std::array<double, 2> sample(const RandomStream& stream) const;
-  std::optional<double> entropy_nats() const;
+  /// In closed form, or by quadrature to 1e-5.
+  double entropy_nats() const;
+  /// Its density, of those that are a curve with noise.
+  std::optional<GaussianCloud> cloud() const;
 
  private:
   std::size_t kind_;

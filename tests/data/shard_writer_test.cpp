@@ -30,7 +30,7 @@ TEST(ShardWriter, WritesTheSameShardsInPiecesOfAnySize) {
     ShardWriter writer(directory.path(), {"val", 11, 4, {3}, ElementType::uint8, true});
     for (std::uint64_t row = 0; row < 11; row += piece) {
       writer.write(reinterpret_cast<const std::byte*>(samples.data()) + 3 * row,
-                   labels.data() + row, std::min(piece, writer.left()));
+                   labels.data() + row, nullptr, std::min(piece, writer.left()));
     }
 
     const SplitInfo info = writer.finish();
@@ -57,7 +57,7 @@ TEST(ShardWriter, RefusesTooManyRowsAndTooFew) {
   ShardWriter writer(directory.path(), {"val", 2, 4, {3}, ElementType::uint8, false});
 
   EXPECT_THROW(writer.finish(), ShapeError);
-  EXPECT_THROW(writer.write(bytes, nullptr, 3), ShapeError);
+  EXPECT_THROW(writer.write(bytes, nullptr, nullptr, 3), ShapeError);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "data/planted_ica.hpp"
 #include "data/random_flow.hpp"
 #include "data/sample_files.hpp"
 #include "data/toy.hpp"
@@ -78,7 +79,7 @@ TEST(Toys, GaussianHasTheCovarianceItsEntropyIsComputedFrom) {
   }
   // H = log(2 pi e) + 1/2 log det C; its deviation over n samples is sqrt(D / (2 n)) = 1 / sqrt(n).
   const double entropy = std::log(2 * M_PI * M_E) + std::log(xx * yy - xy * xy) / 2;
-  EXPECT_NEAR(*Toy("gaussian").entropy_nats(), entropy, 5 / std::sqrt(static_cast<double>(rows)));
+  EXPECT_NEAR(Toy("gaussian").entropy_nats(), entropy, 5 / std::sqrt(static_cast<double>(rows)));
 }
 
 TEST(Toys, CheckerboardFillsEightSquaresOfAreaFourEvenly) {
@@ -95,7 +96,59 @@ TEST(Toys, CheckerboardFillsEightSquaresOfAreaFourEvenly) {
     const bool dark = (square / 4 + square % 4) % 2 == 0;
     EXPECT_NEAR(counts[square], dark ? rows / 8.0 : 0.0, dark ? 5 * std::sqrt(rows / 8.0) : 0.0);
   }
-  EXPECT_NEAR(*Toy("checkerboard").entropy_nats(), std::log(8 * 4.0), 1e-15);
+  EXPECT_NEAR(Toy("checkerboard").entropy_nats(), std::log(8 * 4.0), 1e-15);
+}
+
+TEST(Toys, EntropyOfOneCentreIsThatOfANormal) {
+  // H = log(2 pi e sigma^2)
+  EXPECT_NEAR((GaussianCloud{{{1.0, -2.0}}, 0.3}.entropy_nats()), std::log(2 * M_PI * M_E * 0.09),
+              1e-9);
+}
+
+TEST(Toys, CurvesHaveTheEntropyThatTheirSamplesMeet) {
+  for (const std::string& name : toy_names()) {
+    const Toy toy(name);
+    const auto cloud = toy.cloud();
+    if (!cloud) continue;
+    constexpr std::uint64_t rows = 1500;
+    const std::vector<float> points = draw<float>("toy:" + name, 3, rows, 100);
+
+    double sum = 0;
+    double squares = 0;
+    for (std::size_t i = 0; i < rows; ++i) {
+      const double log_density = std::log(cloud->density({points[2 * i], points[2 * i + 1]}));
+      sum += log_density;
+      squares += log_density * log_density;
+    }
+
+    const double mean = sum / rows;
+    const double standard_error = std::sqrt((squares / rows - mean * mean) / rows);
+    EXPECT_LT(standard_error, 0.04) << name;
+    EXPECT_NEAR(-mean, toy.entropy_nats(), 5 * standard_error) << name;
+  }
+}
+
+TEST(PlantedIca, SourcesAreIndependentOfVarianceOneAndBehindTheMixture) {
+  const PlantedIca ica(/*seed=*/5, /*dimension=*/4);
+  constexpr int samples = 40000;
+
+  Matrix<double> s(4, samples);
+  Matrix<double> u(4, samples);
+  for (int n = 0; n < samples; ++n) {
+    s.col(n) = ica.sources(RandomStream(5, Purpose::test, 0, static_cast<std::uint64_t>(n)));
+    u.col(n) = ica.mixing() * s.col(n);
+  }
+
+  // The deviation of a mean of s_i s_j is at most that of Laplace's s^2, sqrt(5 / n).
+  const double bound = 5 * std::sqrt(5.0 / samples);
+  const Matrix<double> covariance = s * s.transpose() / samples;
+  EXPECT_LT((covariance - Matrix<double>::Identity(4, 4)).cwiseAbs().maxCoeff(), bound);
+  EXPECT_LT(((u * u.transpose() / samples).diagonal().array() - 1).abs().maxCoeff(), 2 * bound);
+  // Fourth moments tell heavy tails, 6, from none, 9/5.
+  EXPECT_GT(s.row(0).array().pow(4).mean(), 5.0);
+  EXPECT_LT(s.row(1).array().pow(4).mean(), 1.9);
+  const Vector<double> x = ica.mix(s.col(0));
+  EXPECT_NEAR(x(2), std::tanh(u(2, 0)) + 0.3 * u(2, 0), 1e-14);
 }
 
 TEST(RandomFlow, DensityOfOneDimensionIntegratesToOneAndGivesItsEntropy) {
@@ -143,7 +196,8 @@ TEST(SyntheticSources, RecordTheEntropyWhereItIsKnown) {
 
   EXPECT_TRUE(entropy("flow").has_value());
   EXPECT_TRUE(entropy("toy:gaussian").has_value());
-  EXPECT_FALSE(entropy("toy:moons").has_value());
+  EXPECT_TRUE(entropy("toy:moons").has_value());
+  EXPECT_FALSE(entropy("ica").has_value());
   EXPECT_FALSE(entropy("images").has_value());
 }
 
@@ -152,7 +206,7 @@ TEST(SyntheticSources, NameTheChoicesWhenAskedForAnother) {
     return message_of<UsageError>([&] { make_synthetic_source(kind, 1, 1, std::nullopt); });
   };
 
-  EXPECT_THAT(trouble("pictures"), HasSubstr("choose images, toy:NAME or flow[:D]"));
+  EXPECT_THAT(trouble("pictures"), HasSubstr("choose images, toy:NAME, flow[:D] or ica[:D]"));
   EXPECT_THAT(trouble("toy:moon"), HasSubstr("gaussian, moons, rings"));
   EXPECT_THAT(trouble("flow:0"), HasSubstr("'0' is no dimension"));
   EXPECT_THAT(trouble("flow:16x"), HasSubstr("'16x' is no dimension"));

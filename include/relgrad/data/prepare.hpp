@@ -44,8 +44,9 @@ struct PrepareOptions {
       size;           // crop the centre to this aspect ratio, then resize; default: as is
   bool grey = false;  // one channel; default: grey if all images are, else three channels
 
-  /// "images" (28 x 28, or `size`), "toy:NAME" (two dimensions; see toy_names) or "flow[:D]" (D =
-  /// 16): samples of a random flow whose entropy is known.
+  /// "images" (28 x 28, or `size`), "toy:NAME" (two dimensions; see toy_names), "flow[:D]" (D =
+  /// 16): samples of a random flow whose entropy is known, or "ica[:D]" (D = 8): mixtures of
+  /// independent sources, which the shards hold as /sources.
   std::string synthetic;
   /// Rows of the synthetic training split (> 0). val and test are drawn besides: `val_last` rows
   /// each, or else a sixth of `rows`, at least 1 and at most 10000.

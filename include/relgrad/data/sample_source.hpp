@@ -25,6 +25,10 @@ class SampleSource {
   bool has_labels() const { return has_labels_; }
   /// Entropy of one sample in nats, where it is known.
   std::optional<double> true_entropy_nats() const { return true_entropy_nats_; }
+  /// Whether every sample was made from D independent sources that are known.
+  bool has_sources() const { return has_sources_; }
+  /// The sources of the samples that next() read last, [count, D].
+  std::span<const float> last_sources() const { return last_sources_; }
   std::uint64_t row_bytes() const;
 
   /// Reads the next `count` samples (no more than are left) to `samples`, count * row_bytes()
@@ -38,7 +42,9 @@ class SampleSource {
   ElementType type_ = ElementType::uint8;
   std::uint64_t rows_ = 0;
   bool has_labels_ = false;
+  bool has_sources_ = false;
   std::optional<double> true_entropy_nats_;
+  std::vector<float> last_sources_;
 };
 
 /// How images become samples.
