@@ -16,14 +16,17 @@ Command score_command() {
                        "one number a sample of the test split"},
                       {"h5ls scores.h5", "what is in the file"}};
   command.exit_codes = {0, 1, 2, 3, 4, 6};
-  command.options =
-      joined({model_options(*options), data_options(*options),
-              group("Output",
-                    {text_option("output", options->output, "FILE", "a .h5 file to make",
-                                 "log-likelihoods, in the order of the split"),
-                     text_option("json", options->json, "FILE", "a file, or - for standard output",
-                                 "write the figures of evaluate as JSON as well")}),
-              computing_options(*options)});
+  command.options = joined(
+      {model_options(*options), data_options(*options),
+       group("Output",
+             {text_option("output", options->output, "FILE", "a .h5 file to make",
+                          "log-likelihoods, in the order of the split"),
+              switch_option("latent", options->latent,
+                            "also the latent vector z = f(x) of every sample, /latent [rows, "
+                            "D], under the first draw of the noise"),
+              text_option("json", options->json, "FILE", "a file, or - for standard output",
+                          "write the figures of evaluate as JSON as well")}),
+       computing_options(*options)});
   command.check = [options] {
     require_one_model("score", *options);
     require("score", "data", options->data, "the data set to score");

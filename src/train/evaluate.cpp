@@ -1,10 +1,9 @@
 #include "relgrad/train/evaluate.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <filesystem>
-#include <limits>
+#include <map>
 
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
@@ -14,6 +13,7 @@
 #include "relgrad/train/checkpoint_choice.hpp"
 #include "relgrad/train/evaluation.hpp"
 #include "relgrad/train/run_directory.hpp"
+#include "train/score_file.hpp"
 
 namespace relgrad {
 
@@ -59,21 +59,30 @@ Task open_task(const EvaluateOptions& options, const mpi::Communicator& comm) {
 
 template <class T>
 Evaluation evaluate_in(const EvaluateOptions& options, const Task& task,
-                       const mpi::Communicator& comm, const ScoreSink& scores) {
+                       const mpi::Communicator& comm, const ScoreSink& scores,
+                       LatentValues* latents) {
   const Products products(parse_product_backend(options.products));
   const auto row_group = make_row_group<T>(comm, options.row_groups);
   const Model<T> model = restore_model<T>(task.found, products, comm, row_group.get());
   std::optional<SplitReader> split;
   mpi::together(comm, [&] { split.emplace(options.data, task.dataset, options.split); });
+  LatentSink<T> take;
+  if (latents != nullptr) {
+    take = [&](Range rows, Range coordinates, const ConstMatrixMap<T>& z) {
+      latents->add(rows, coordinates, z.template cast<float>());
+    };
+  }
   return evaluate_split(model, *split,
                         {options.split, options.draws, options.batch_size, 0, options.seed}, comm,
-                        scores);
+                        scores, take);
 }
 
 Evaluation evaluate_task(const EvaluateOptions& options, const Task& task,
-                         const mpi::Communicator& comm, const ScoreSink& scores) {
-  return precision_of(task.found) == "float64" ? evaluate_in<double>(options, task, comm, scores)
-                                               : evaluate_in<float>(options, task, comm, scores);
+                         const mpi::Communicator& comm, const ScoreSink& scores = nullptr,
+                         LatentValues* latents = nullptr) {
+  return precision_of(task.found) == "float64"
+             ? evaluate_in<double>(options, task, comm, scores, latents)
+             : evaluate_in<float>(options, task, comm, scores, latents);
 }
 
 int print(const EvaluateOptions& options, const Task& task, const Evaluation& evaluation,
@@ -99,53 +108,58 @@ std::vector<double> gather_scores(std::vector<double> scores, const mpi::Communi
   return scores;
 }
 
-void write_scores(const fs::path& output, const std::vector<double>& nats, const Task& task,
-                  const ScoreOptions& options) {
-  if (fs::exists(output)) {
-    throw UsageError(
-        fmt::format("--output: {} exists; name another file or remove it", output.string()));
-  }
-  const fs::path temporary = output.string() + fmt::format(".tmp-{}", getpid());
-  try {
-    const auto places =
-        hdf5::create(temporary, {{"/log_likelihood",
-                                  hdf5::Type::float64,
-                                  {nats.size()},
-                                  {{{"step", {task.step}}, {"draws", {options.draws}}},
-                                   {{"unit", "nats"},
-                                    {"split", options.split},
-                                    {"checkpoint", task.found.directory.string()}}}}});
-    const hdf5::RawFile file(temporary, hdf5::RawFile::Mode::write);
-    file.write_at(places[0].offset, nats.data(), places[0].bytes);
-    file.sync();
-    fs::rename(temporary, output);
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove(temporary, ignored);
-    throw;
-  }
+std::vector<hdf5::DatasetPlan> file_plan(const ScoreOptions& options, const Task& task,
+                                         std::uint64_t rows) {
+  const std::map<std::string, std::string> texts{{"split", options.split},
+                                                 {"checkpoint", task.found.directory.string()}};
+  hdf5::DatasetPlan nats{"/log_likelihood", hdf5::Type::float64, {rows}, {}};
+  nats.attributes = {{{"step", {task.step}}, {"draws", {options.draws}}}, texts};
+  nats.attributes.texts["unit"] = "nats";
+  if (!options.latent) return {nats};
+  hdf5::DatasetPlan latent{"/latent", hdf5::Type::float32, {rows, 0}, {}};
+  latent.shape[1] = static_cast<std::uint64_t>(task.dataset.dimension);
+  latent.attributes = {{{"step", {task.step}}}, texts};
+  return {nats, latent};
 }
 
 }  // namespace
 
 int evaluate(const EvaluateOptions& options, const mpi::Communicator& comm) {
   const Task task = open_task(options, comm);
-  const Evaluation evaluation = evaluate_task(options, task, comm, nullptr);
+  const Evaluation evaluation = evaluate_task(options, task, comm);
   return print(options, task, evaluation, comm);
 }
 
 int score(const ScoreOptions& options, const mpi::Communicator& comm) {
   const Task task = open_task(options, comm);
-  std::vector<double> nats(task.dataset.split(options.split).rows, 0.0);
+  const std::uint64_t rows = task.dataset.split(options.split).rows;
+  std::vector<double> nats(rows, 0.0);
+  LatentValues latents(rows, task.dataset.dimension);
+  const auto take = [&](std::uint64_t begin, std::span<const double> part) {
+    std::ranges::copy(part, nats.begin() + static_cast<std::ptrdiff_t>(begin));
+  };
   const Evaluation evaluation =
-      evaluate_task(options, task, comm, [&](std::uint64_t begin, std::span<const double> part) {
-        std::ranges::copy(part, nats.begin() + static_cast<std::ptrdiff_t>(begin));
-      });
+      evaluate_task(options, task, comm, take, options.latent ? &latents : nullptr);
   nats = gather_scores(std::move(nats), comm);
+  std::optional<ScoreFile> file;
   mpi::together(comm, [&] {
-    if (comm.is_root()) write_scores(options.output, nats, task, options);
+    if (!comm.is_root()) return;
+    file.emplace(options.output, file_plan(options, task, rows));
+    file->write(0, 0, nats.data(), rows * sizeof(double));
   });
-  log_info(fmt::format("{} log-likelihoods in {}", nats.size(), options.output));
+  if (options.latent) {
+    latents.gather(comm, [&](std::uint64_t first_row, std::span<const float> values) {
+      if (!file) return;  // root has it
+      const std::uint64_t row_bytes =
+          static_cast<std::uint64_t>(task.dataset.dimension) * sizeof(float);
+      file->write(1, first_row * row_bytes, values.data(), values.size_bytes());
+    });
+  }
+  mpi::together(comm, [&] {
+    if (file) file->commit();
+  });
+  log_info(fmt::format("{} log-likelihoods{} in {}", rows,
+                       options.latent ? " and latent vectors" : "", options.output));
   return print(options, task, evaluation, comm);
 }
 

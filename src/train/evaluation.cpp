@@ -43,8 +43,10 @@ class Evaluator {
   /// Mean over draws of log p(v) of rows [begin, end), nats; `logit` likewise, in logit space.
   /// Collective over a row group, whose ranks may bring different numbers of rows. False if another
   /// rank of it has trouble.
+  /// @param latents  columns of the batch under way, in the order of the group's ranks
   bool score(std::uint64_t begin, std::uint64_t end, std::vector<double>& nats,
-             std::vector<double>& logit) {
+             std::vector<double>& logit,
+             const std::function<void(const ConstMatrixMap<T>&)>& latents = nullptr) {
     const auto trouble = mpi::trouble_in([&] { split_.read_range(begin, end, raw_); });
     if (trouble) {
       workspace_.load(nullptr, -1);
@@ -63,6 +65,7 @@ class Evaluator {
       const std::span<double> log_likelihood = workspace_.own_log_likelihood();
       std::ranges::copy(log_slope_, log_likelihood.begin());
       forward(*model_.flow, workspace_);
+      if (latents && draw == 0) latents(workspace_.input_of(model_.flow->layer_count()));
       std::vector<double> logit_slope(count, 0.0);
       if (raw_.type == ElementType::uint8) {
         add_logit_log_slope(raw_, noise, model_.transform_options.logit_a, logit_slope);
@@ -151,19 +154,48 @@ double shared_log_abs_det(const Flow<T>& flow, const mpi::Communicator& comm) {
   return std::accumulate(parts.begin(), parts.end(), 0.0);
 }
 
+/// The rows that a rank scores in one call: its part of the blocks, batch by batch.
+struct Batching {
+  std::int64_t blocks;
+  std::int64_t rows;
+  std::int64_t batch_size;
+  int ranks;
+
+  Range batch_of(int rank, std::int64_t offset) const {
+    const Range own = part_of(blocks, rank, ranks);
+    const std::int64_t last = std::min(own.end * block_rows, rows);
+    const std::int64_t begin = std::min(own.begin * block_rows + offset, last);
+    return {begin, std::min(begin + batch_size, last)};
+  }
+};
+
+/// Hands on the latent values of a batch, rank by rank of the group whose samples they are.
+template <class T>
+void hand_on(const LatentSink<T>& latents, const Flow<T>& flow, const Batching& batching, int rank,
+             std::int64_t offset, const ConstMatrixMap<T>& z) {
+  const int together = flow.row_group() == nullptr ? 1 : flow.row_group()->size();
+  const int first = rank / together * together;
+  Index column = 0;
+  for (int member = first; member < first + together; ++member) {
+    const Range rows = batching.batch_of(member, offset);
+    latents(rows, flow.own(),
+            ConstMatrixMap<T>(z.data() + z.rows() * column, z.rows(), rows.size()));
+    column += rows.size();
+  }
+}
+
 }  // namespace
 
 template <class T>
 Evaluation evaluate_split(const Model<T>& model, const SplitReader& split,
                           const EvaluationRequest& request, const mpi::Communicator& comm,
-                          const ScoreSink& scores) {
+                          const ScoreSink& scores, const LatentSink<T>& latents) {
   const auto start = std::chrono::steady_clock::now();
   const double log_abs_det = shared_log_abs_det(*model.flow, comm);
   const std::int64_t rows = static_cast<std::int64_t>(split.rows());
   const std::int64_t wanted = request.samples > 0 ? std::min(rows, request.samples) : rows;
   const std::int64_t blocks = (wanted + block_rows - 1) / block_rows;
-  const Range own = part_of(blocks, comm.rank(), comm.world_size());
-  const Range part{own.begin * block_rows, std::min(own.end * block_rows, wanted)};
+  const Batching batching{blocks, wanted, request.batch_size, comm.world_size()};
 
   std::vector<Sums> block_sums(static_cast<std::size_t>(blocks));
   double center = 0;
@@ -177,14 +209,14 @@ Evaluation evaluate_split(const Model<T>& model, const SplitReader& split,
     // As many calls on every rank: those of a row group compute together.
     const std::int64_t most = part_of(blocks, 0, comm.world_size()).size() * block_rows;
     for (std::int64_t offset = 0; offset < most; offset += request.batch_size) {
-      const std::int64_t begin = std::min(part.begin + offset, part.end);
-      const std::int64_t end = std::min(begin + request.batch_size, part.end);
-      if (!evaluator.score(static_cast<std::uint64_t>(begin), static_cast<std::uint64_t>(end), nats,
-                           logit)) {
-        return;
-      }
-      add(block_sums, begin, nats, logit, center);
-      if (scores) scores(static_cast<std::uint64_t>(begin), nats);
+      const Range batch = batching.batch_of(comm.rank(), offset);
+      const auto begin = static_cast<std::uint64_t>(batch.begin);
+      const auto take = [&](const ConstMatrixMap<T>& z) {
+        if (latents) hand_on(latents, *model.flow, batching, comm.rank(), offset, z);
+      };
+      if (!evaluator.score(begin, static_cast<std::uint64_t>(batch.end), nats, logit, take)) return;
+      add(block_sums, batch.begin, nats, logit, center);
+      if (scores) scores(begin, nats);
     }
   });
   Evaluation result = from_sums(total_of(std::move(block_sums), comm), center, split, request);
@@ -236,9 +268,9 @@ std::string describe(const Evaluation& e, Index dimension, bool is_8_bit) {
 
 template Evaluation evaluate_split(const Model<float>&, const SplitReader&,
                                    const EvaluationRequest&, const mpi::Communicator&,
-                                   const ScoreSink&);
+                                   const ScoreSink&, const LatentSink<float>&);
 template Evaluation evaluate_split(const Model<double>&, const SplitReader&,
                                    const EvaluationRequest&, const mpi::Communicator&,
-                                   const ScoreSink&);
+                                   const ScoreSink&, const LatentSink<double>&);
 
 }  // namespace relgrad

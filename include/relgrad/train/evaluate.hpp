@@ -25,10 +25,12 @@ struct EvaluateOptions {
 int evaluate(const EvaluateOptions& options, const mpi::Communicator& comm);
 
 struct ScoreOptions : EvaluateOptions {
-  std::string output;  // .h5 file to make
+  std::string output;   // .h5 file to make
+  bool latent = false;  // also z = f(x) of every sample, of the first draw of the noise
 };
 
-/// Collective. Writes the log-likelihood of every sample. @throws Error on every rank together.
+/// Collective. Writes the log-likelihood of every sample and, if wanted, its latent vector. @throws
+/// Error on every rank together.
 int score(const ScoreOptions& options, const mpi::Communicator& comm);
 
 }  // namespace relgrad

@@ -36,13 +36,20 @@ struct EvaluationRequest {
 /// [begin, begin + size), averaged over draws; null when only the sums are wanted.
 using ScoreSink = std::function<void(std::uint64_t begin, std::span<const double> nats)>;
 
+/// Called per rank with latent values z = f(x) of the first draw, |coordinates| x |rows|: all
+/// coordinates, or in a row group those of this rank for the samples of every rank of the group.
+template <class T>
+using LatentSink =
+    std::function<void(Range rows, Range coordinates, const ConstMatrixMap<T>& latent)>;
+
 /// Collective. log p(v) = log p_net(x) + log-slope of the transform, x = transform(v + noise); the
 /// noise is a function of (seed, draw, sample), the same for every number of ranks. The LU work of
 /// sum_k log|det W_k| is spread over the ranks.
 template <class T>
 Evaluation evaluate_split(const Model<T>& model, const SplitReader& split,
                           const EvaluationRequest& request, const mpi::Communicator& comm,
-                          const ScoreSink& scores = nullptr);
+                          const ScoreSink& scores = nullptr,
+                          const LatentSink<T>& latents = nullptr);
 
 /// The figures as the contract of `relgrad evaluate --json` has them.
 nlohmann::json to_json(const Evaluation& evaluation, std::int64_t step);
