@@ -5,4 +5,7 @@ extern "C" {
 void dgetrf_(const int* m, const int* n, double* a, const int* lda, int* pivots, int* info);
 void dgetrs_(const char* op, const int* n, const int* columns, const double* a, const int* lda,
              const int* pivots, double* b, const int* ldb, int* info);
+void dsyevd_(const char* job, const char* triangle, const int* n, double* a, const int* lda,
+             double* values, double* work, const int* work_size, int* integers,
+             const int* integers_size, int* info);
 }

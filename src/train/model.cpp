@@ -118,7 +118,9 @@ Model<T> build_model(const TrainOptions& options, const DatasetInfo& dataset,
       dataset.dimension, options.layers, activation_spec(options.activation, options),
       activation_spec(last, options), parse_latent(options.latent));
   model.flow = std::make_unique<Flow<T>>(spec, products, row_group);
-  model.flow->initialize(parse_initialization(options.init), options.init_noise, options.seed);
+  // whitening: the first layer is fitted later, by a run that does not go on from a checkpoint
+  const std::string start = options.init == "whitening" ? "identity" : options.init;
+  model.flow->initialize(parse_initialization(start), options.init_noise, options.seed);
   return model;
 }
 

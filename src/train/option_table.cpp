@@ -107,7 +107,10 @@ Rows model_rows() {
              "", "logit(a + (1 - 2a) u), u in (0, 1)", frozen),
       choice("latent", &O::latent, {"normal", "logistic", "hyperbolic-secant", "laplace"},
              "density of each latent coordinate", frozen),
-      choice("init", &O::init, {"identity", "orthogonal"}, "start of the linear layers", frozen),
+      choice("init", &O::init, {"identity", "orthogonal", "whitening"},
+             "start of the linear layers; whitening: identity, but the first decorrelates the "
+             "training data",
+             frozen),
       number("init-noise", &O::init_noise, at_least(0.0), "",
              "identity start: standard deviation of noise on W, times 1/sqrt(D)", frozen),
       choice("precision", &O::precision, {"float32", "float64"}, "of parameters and products",

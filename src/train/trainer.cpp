@@ -22,6 +22,7 @@
 #include "relgrad/train/step.hpp"
 #include "relgrad/train/step_guard.hpp"
 #include "relgrad/train/stop.hpp"
+#include "relgrad/train/whitening.hpp"
 #include "train/announce.hpp"
 #include "train/fault.hpp"
 
@@ -85,6 +86,8 @@ class Trainer {
       state_ = checkpoints_.load(resume);
       saver_.resumed_from(state_.step);
       record_changed_options(options, resume, state_, comm);
+    } else if (options.init == "whitening") {
+      whiten_first_layer(*model_.flow, *model_.transform, train_, options.seed, comm);
     }
   }
 

@@ -26,7 +26,7 @@ struct TrainOptions {
                                    // logit | standardize | none
   double logit_a = 1e-6;
   std::string latent = "normal";
-  std::string init = "identity";  // identity | orthogonal
+  std::string init = "identity";  // identity | orthogonal | whitening
   double init_noise = 0.01;
   std::string precision = "float32";  // float32 | float64
 
