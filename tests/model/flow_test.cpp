@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <Eigen/LU>
+#include <cmath>
+
 #include "relgrad/core/error.hpp"
 #include "relgrad/likelihood/log_likelihood.hpp"
 #include "support/central_differences.hpp"
@@ -36,6 +39,51 @@ TEST(Flow, InverseUndoesForwardForEveryLayerKind) {
     flow.inverse(test::view(z), test::view(again));
 
     EXPECT_LE((again - x).cwiseAbs().maxCoeff(), 1e-9);
+  }
+}
+
+/// sum of log|det| over the layers at x, and z = f(x): the log-likelihood less the latent density.
+double log_abs_det(const Flow<double>& flow, const Matrix<double>& x, Matrix<double>& z) {
+  Workspace<double> workspace(flow, 1);
+  workspace.input() = x;
+  std::ranges::fill(workspace.log_likelihood(), sample_independent_log_abs_det(flow));
+  forward(flow, workspace);
+  z = workspace.input_of(flow.layer_count());
+  double latent = 0;
+  add_latent_log_density(flow.latent(), test::const_view(z), std::span(&latent, 1));
+  return workspace.log_likelihood()[0] - latent;
+}
+
+TEST(Flow, LogAbsDetOfForwardPlusInverseIsZeroForEveryLayerKind) {
+  for (const std::string& kind : layer_kinds()) {
+    if (kind == "linear") continue;
+    SCOPED_TRACE(kind);
+    Flow<double> flow(spec_of(kind), products());
+    flow.initialize(Initialization::identity, 0.5, 2);
+    for (ParameterId id = 0; id < flow.parameters().count(); ++id) {  // no spline is the identity
+      const std::span<double> values = flow.parameters().values(id);
+      const auto size = static_cast<Index>(values.size());
+      Eigen::Map<Vector<double>>(values.data(), size) +=
+          test::normal_matrix<double>(size, 1, 7 + static_cast<std::uint64_t>(id), 0.1);
+    }
+    flow.prepare();
+    Matrix<double> z;
+    const double forward_part = log_abs_det(flow, test::normal_matrix<double>(8, 1, 3), z);
+
+    Matrix<double> jacobian(8, 8);  // of the inverse, by central differences
+    for (Index i = 0; i < 8; ++i) {
+      for (Index j = 0; j < 8; ++j) {
+        const auto x_i = [&] {
+          Matrix<double> scratch = z;
+          Matrix<double> x(8, 1);
+          flow.inverse(test::view(scratch), test::view(x));
+          return x(i, 0);
+        };
+        jacobian(i, j) = test::central_difference(x_i, z(j, 0)).value;
+      }
+    }
+
+    EXPECT_NEAR(forward_part + std::log(std::abs(jacobian.determinant())), 0.0, 1e-6);
   }
 }
 
