@@ -1,0 +1,47 @@
+#!/usr/bin/env python3
+"""tools/results --quick: the page and its pictures are made, and a second call reads what is kept."""
+import importlib.util
+import pathlib
+import subprocess
+import sys
+import unittest
+
+import support  # first: it finds a python that has h5py
+
+TOOLS = pathlib.Path(__file__).parents[2] / "tools"
+
+
+@unittest.skipUnless(importlib.util.find_spec("matplotlib"), "python3-matplotlib is not installed")
+class ResultsPage(support.Test):
+    def results(self, *words):
+        done = subprocess.run([sys.executable, TOOLS / "results", "--program", support.PROGRAM, "--work",
+                               self.folder / "work", "--output", self.folder / "RESULTS.md", "--ranks", "1", *words],
+                              capture_output=True, text=True, timeout=support.SECONDS)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return done.stdout, (self.folder / "RESULTS.md").read_text()
+
+    def test_is_made_from_quick_runs_and_again_from_what_is_kept(self):
+        told, page = self.results("--quick", "--only", "toy,ica,fashion-mnist,mnist")
+
+        self.assertIn("min left", told)
+        for line in ("## Images", "### MNIST", "### Fashion-MNIST", "## Toy densities", "| checkerboard | -3.4657 |",
+                     "## Nonlinear ICA", "Gaussian, full covariance", "marginals only", "published, MNIST test",
+                     "--quick", "Machine: "):
+            self.assertIn(line, page)
+        self.assertNotIn(str(self.folder), page)
+        pictures = sorted(path.name for path in (self.folder / "results").iterdir())
+        self.assertEqual(pictures, ["curves.png", "ica.png", "samples.png", "toys.png"])
+
+        told, again = self.results("--quick", "--only", "toy,ica,fashion-mnist,mnist", "--read")
+        self.assertNotIn("min left", told)
+        self.assertEqual(again, page)
+
+    def test_tells_how_to_get_the_data_that_it_was_not_given(self):
+        _, page = self.results("--only", "cifar10,mnist")
+
+        self.assertIn("## Left out", page)
+        self.assertIn("`--mnist DIR`: a prepared data set, or a folder with train-images-idx3-ubyte[.gz]", page)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
