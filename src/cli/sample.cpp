@@ -28,7 +28,10 @@ Command sample_command() {
                                    Range<std::int64_t>{.least = 1, .most = 1000000000}, "samples",
                                    "how many"),
                      number_option("temperature", options->temperature, above(0.0), "",
-                                   "latent draws are multiplied by it")}),
+                                   "latent draws are multiplied by it"),
+                     choice_option("inverse", options->inverse, {"exact", "learned"},
+                                   "of linear layers; exact: LU of W, D^3; learned: R of "
+                                   "self-normalizing ones, D^2 a sample")}),
               computing_options(*options)});
   command.check = [options] {
     require_one_model("sample", *options);

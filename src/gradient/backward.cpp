@@ -2,90 +2,72 @@
 
 #include <fmt/format.h>
 
+#include "gradient/linear_gradient.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/linalg/lu.hpp"
+#include "relgrad/linalg/inverse.hpp"
 
 namespace relgrad {
 
 GradientKind parse_gradient_kind(std::string_view name) {
   if (name == "relative") return GradientKind::relative;
+  if (name == "self-normalizing") return GradientKind::self_normalizing;
   if (name == "plain") return GradientKind::plain;
-  throw UsageError(fmt::format(
-      "--gradient: '{}' is none of relative, plain; relative costs B D^2, plain D^3", name));
+  throw UsageError(
+      fmt::format("--gradient: '{}' is none of relative, self-normalizing, plain; the first two "
+                  "cost B D^2, plain D^3",
+                  name));
 }
 
 std::string_view name_of(GradientKind kind) {
-  return kind == GradientKind::relative ? "relative" : "plain";
+  switch (kind) {
+    case GradientKind::relative:
+      return "relative";
+    case GradientKind::self_normalizing:
+      return "self-normalizing";
+    case GradientKind::plain:
+      break;
+  }
+  return "plain";
 }
 
 namespace {
-
-template <class T>
-ConstMatrixMap<T> left_half(const MatrixMap<T>& pair) {
-  return {pair.data(), pair.rows(), pair.cols() / 2};
-}
-template <class T>
-ConstMatrixMap<T> right_half(const MatrixMap<T>& pair) {
-  return {pair.data() + pair.rows() * (pair.cols() / 2), pair.rows(), pair.cols() / 2};
-}
-
-/// out = W[:, I]^T in; in D x n, out |I| x n, I the layer's own coordinates (all without a row
-/// group).
-template <class T>
-void multiply_transposed(const LinearLayer<T>& layer, const ConstMatrixMap<T>& in, T* out) {
-  const Index d = layer.dimension();
-  const Index own = layer.own().size();
-  layer.products().gemm(Transpose::yes, Transpose::no, own, in.cols(), d, layer.weight().data(), d,
-                        in.data(), d, Onto::zero, out, own);
-}
-
-/// [Delta | Y] of all coordinates: `pair` itself, or what the ranks of a row group have of it.
-template <class T>
-MatrixMap<T> gathered(const LinearLayer<T>& layer, const MatrixMap<T>& pair) {
-  RowGroup<T>* group = layer.row_group();
-  if (group == nullptr) return pair;
-  const MatrixMap<T> all = group->whole(layer.dimension(), pair.cols());
-  group->allgather(ConstMatrixMap<T>(pair.data(), pair.rows(), pair.cols()), all);
-  return all;
-}
-
-/// Adds sum_n weights_n delta_n to this rank's coordinates of the sum of parameter `id`.
-template <class T>
-void add_weighted_sum(const LinearLayer<T>& layer, const ConstMatrixMap<T>& delta,
-                      const Vector<T>& weights, GradientSink<T>& sink) {
-  const Index dimension = delta.rows();
-  const ParameterId id = layer.bias_id();
-  if (const auto exact = sink.exact(id, static_cast<std::size_t>(dimension))) {
-    for (Index n = 0; n < delta.cols(); ++n) {
-      const T* column = delta.data() + n * dimension;
-      for (Index d = 0; d < dimension; ++d) {
-        const T term = weights[n] * column[d];
-        exact->sums[static_cast<std::size_t>(d)] += exact->grid.round(static_cast<double>(term));
-      }
-    }
-    return;
-  }
-  VectorMap<T>(sink.sum(id).data() + layer.own().begin, dimension).noalias() += delta * weights;
-}
 
 /// G_W = Delta X^T + B W^{-T},   G_b = Delta 1
 template <class T>
 class PlainGradient final : public LinearGradient<T> {
  public:
+  explicit PlainGradient(std::int64_t inverse_every) : inverse_every_(inverse_every) {}
+
+  void begin(Flow<T>& flow, std::int64_t step) override {
+    if (inverse_every_ == 1 || step % inverse_every_ != 0) return;
+    for (std::size_t i = 0; i < flow.layer_count(); ++i) {
+      if (auto* linear = dynamic_cast<LinearLayer<T>*>(&flow.layer(i))) linear->refresh_inverse();
+    }
+  }
+
   void backward(const LinearLayer<T>& layer, const ConstMatrixMap<T>& input, MatrixMap<T> pair,
                 MatrixMap<T> scratch, bool needs_delta_in, GradientSink<T>& sink) override {
     const ConstMatrixMap<T> delta = left_half(pair);
-    if (needs_delta_in) multiply_transposed(layer, delta, scratch.data());
+    if (needs_delta_in) multiply_transposed(layer, layer.weight(), delta, scratch.data());
 
     add_weighted_sum<T>(layer, delta, Vector<T>::Ones(delta.cols()), sink);
 
-    inverse_transposed_ =
-        LuFactors("plain gradient", layer.weight()).inverse().transpose().template cast<T>();
-    sink.outer_product(layer.weight_id(), delta, input, {T{0}, inverse_transposed_.data()});
+    const T* inverse = nullptr;
+    if (inverse_every_ > 1) {
+      inverse = layer.inverse_transposed().data();
+    } else {
+      const Index d = layer.dimension();
+      inverse_.resize(d, d);
+      inverse_transposed("plain gradient: W", layer.weight(), layer.products(),
+                         MatrixMap<T>(inverse_.data(), d, d));
+      inverse = inverse_.data();
+    }
+    sink.outer_product(layer.weight_id(), delta, input, {T{0}, inverse});
   }
 
  private:
-  Matrix<T> inverse_transposed_;
+  std::int64_t inverse_every_;
+  Matrix<T> inverse_;  // W^{-T}
 };
 
 /// G_W = Delta (W^T Y)^T + B W,   G_b = Delta (1 + Y^T b) + B b            (Gresele et al. 2020)
@@ -99,10 +81,10 @@ class RelativeGradient final : public LinearGradient<T> {
     const ConstMatrixMap<T> delta = left_half(all);
     const ConstMatrixMap<T> y = right_half(all);
     if (needs_delta_in) {
-      multiply_transposed(layer, ConstMatrixMap<T>(all.data(), all.rows(), all.cols()),
-                          scratch.data());
+      multiply_transposed(layer, layer.weight(),
+                          ConstMatrixMap<T>(all.data(), all.rows(), all.cols()), scratch.data());
     } else {
-      multiply_transposed(layer, y, scratch.data() + scratch.size() / 2);
+      multiply_transposed(layer, layer.weight(), y, scratch.data() + scratch.size() / 2);
     }
 
     const ConstVectorMap<T> b = layer.bias();
@@ -122,8 +104,15 @@ class RelativeGradient final : public LinearGradient<T> {
 }  // namespace
 
 template <class T>
-std::unique_ptr<LinearGradient<T>> make_linear_gradient(GradientKind kind) {
-  if (kind == GradientKind::plain) return std::make_unique<PlainGradient<T>>();
+std::unique_ptr<LinearGradient<T>> make_linear_gradient(const GradientOptions& options) {
+  switch (options.kind) {
+    case GradientKind::plain:
+      return std::make_unique<PlainGradient<T>>(options.inverse_every);
+    case GradientKind::self_normalizing:
+      return make_self_normalizing_gradient<T>(options);
+    case GradientKind::relative:
+      break;
+  }
   return std::make_unique<RelativeGradient<T>>();
 }
 
@@ -153,8 +142,8 @@ void backward(const Flow<T>& flow, Workspace<T>& workspace, LinearGradient<T>& l
   }
 }
 
-template std::unique_ptr<LinearGradient<float>> make_linear_gradient(GradientKind);
-template std::unique_ptr<LinearGradient<double>> make_linear_gradient(GradientKind);
+template std::unique_ptr<LinearGradient<float>> make_linear_gradient(const GradientOptions&);
+template std::unique_ptr<LinearGradient<double>> make_linear_gradient(const GradientOptions&);
 template void backward(const Flow<float>&, Workspace<float>&, LinearGradient<float>&,
                        GradientSink<float>&);
 template void backward(const Flow<double>&, Workspace<double>&, LinearGradient<double>&,

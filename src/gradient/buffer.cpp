@@ -40,7 +40,9 @@ template <class T>
 void GradientBuffer<T>::per_sample(ParameterId id, const PerSampleTerm<T>& term) {
   value_factor_[id] = term.value_factor;
   if (term.matrix != nullptr) {
-    matrix_[id].assign(term.matrix, term.matrix + parameters_->info(id).size());
+    matrix_[id].resize(parameters_->info(id).size());
+    std::transform(term.matrix, term.matrix + matrix_[id].size(), matrix_[id].begin(),
+                   [&](T value) { return term.matrix_factor * value; });
   }
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <Eigen/QR>
+#include <algorithm>
 #include <cmath>
 
 #include "relgrad/core/error.hpp"
@@ -23,10 +24,12 @@ std::string_view name_of(Initialization initialization) {
 }
 
 FlowSpec make_flow_spec(Index dimension, Index linear_layers, const LayerSpec& activation,
-                        const LayerSpec& last_activation, Latent latent) {
+                        const LayerSpec& last_activation, Latent latent, bool keeps_inverse) {
+  const LayerSpec linear{"linear", keeps_inverse ? std::map<std::string, double>{{"inverse", 1}}
+                                                 : std::map<std::string, double>{}};
   FlowSpec spec{dimension, latent, {}};
   for (Index k = 1; k <= linear_layers; ++k) {
-    spec.layers.push_back({"linear", {}});
+    spec.layers.push_back(linear);
     const LayerSpec& after = k < linear_layers ? activation : last_activation;
     if (after.kind != "none") spec.layers.push_back(after);
   }
@@ -81,7 +84,7 @@ void Flow<T>::initialize(Initialization initialization, double noise, std::uint6
   std::ranges::fill(parameters_->flat(), T{0});
   std::vector<double> normal(static_cast<std::size_t>(spec_.dimension));
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    const auto* linear = dynamic_cast<const LinearLayer<T>*>(layers_[i].get());
+    auto* linear = dynamic_cast<LinearLayer<T>*>(layers_[i].get());
     if (linear == nullptr) continue;
     MatrixMap<T> weight = parameters_->matrix(linear->weight_id());
     if (initialization == Initialization::orthogonal) {
@@ -99,6 +102,7 @@ void Flow<T>::initialize(Initialization initialization, double noise, std::uint6
         column[j] += T{1};
       }
     }
+    if (linear->keeps_inverse()) linear->refresh_inverse();
   }
   prepare();
 }
@@ -109,9 +113,23 @@ void Flow<T>::prepare() {
 }
 
 template <class T>
-void Flow<T>::inverse(MatrixMap<T> z, MatrixMap<T> x) const {
+bool Flow<T>::keeps_inverse() const {
+  return std::ranges::all_of(layers_, [](const auto& layer) {
+    const auto* linear = dynamic_cast<const LinearLayer<T>*>(layer.get());
+    return linear == nullptr || linear->keeps_inverse();
+  });
+}
+
+template <class T>
+void Flow<T>::inverse(MatrixMap<T> z, MatrixMap<T> x, InverseKind kind) const {
   for (std::size_t i = layers_.size(); i-- > 0;) {
-    layers_[i]->inverse(ConstMatrixMap<T>(z.data(), z.rows(), z.cols()), x);
+    const ConstMatrixMap<T> output(z.data(), z.rows(), z.cols());
+    const auto* linear = dynamic_cast<const LinearLayer<T>*>(layers_[i].get());
+    if (kind == InverseKind::learned && linear != nullptr) {
+      linear->learned_inverse(output, x);
+    } else {
+      layers_[i]->inverse(output, x);
+    }
     if (i > 0) z = x;
   }
 }

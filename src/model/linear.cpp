@@ -1,5 +1,6 @@
 #include "relgrad/model/linear.hpp"
 
+#include "relgrad/linalg/inverse.hpp"
 #include "relgrad/linalg/log_abs_det.hpp"
 #include "relgrad/linalg/lu.hpp"
 
@@ -7,7 +8,8 @@ namespace relgrad {
 
 template <class T>
 LinearLayer<T>::LinearLayer(ParameterStore<T>& store, const Products& products,
-                            const std::string& prefix, Index dimension, RowGroup<T>* row_group)
+                            const std::string& prefix, Index dimension, RowGroup<T>* row_group,
+                            bool keeps_inverse)
     : store_(&store),
       products_(&products),
       prefix_(prefix),
@@ -15,7 +17,12 @@ LinearLayer<T>::LinearLayer(ParameterStore<T>& store, const Products& products,
       row_group_(row_group),
       own_(row_group == nullptr ? Range{0, dimension} : row_group->own(dimension)),
       weight_id_(store.add(prefix + "/W", ParameterGroup::weight, dimension, dimension, own_)),
-      bias_id_(store.add(prefix + "/b", ParameterGroup::bias, dimension, 1)) {}
+      bias_id_(store.add(prefix + "/b", ParameterGroup::bias, dimension, 1)) {
+  if (!keeps_inverse) return;
+  inverse_id_ =
+      store.add(prefix + "/R-transposed", ParameterGroup::inverse, dimension, dimension, own_);
+  reconstruction_id_ = store.add(prefix + "/reconstruction", ParameterGroup::running, 2, 1);
+}
 
 template <class T>
 ConstVectorMap<T> LinearLayer<T>::bias() const {
@@ -56,6 +63,37 @@ void LinearLayer<T>::inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input
   Matrix<double> right = (output.colwise() - Vector<T>(own_bias)).template cast<double>();
   factors.solve_in_place(MatrixMap<double>(right.data(), right.rows(), right.cols()));
   input = right.template cast<T>();
+}
+
+template <class T>
+void LinearLayer<T>::refresh_inverse() {
+  MatrixMap<T> inverse = store_->matrix(inverse_id());
+  if (row_group_ == nullptr) {
+    relgrad::inverse_transposed(prefix_ + "/W", weight(), *products_, inverse);
+    return;
+  }
+  // R[I_r, :] = rows I_r of W^{-1} I
+  Matrix<T> own_rows = Matrix<T>::Zero(own_.size(), dimension_);
+  own_rows.middleCols(own_.begin, own_.size()).setIdentity();
+  row_group_->solve(prefix_ + "/W", weight(),
+                    MatrixMap<T>(own_rows.data(), own_.size(), dimension_));
+  inverse = own_rows.transpose();
+}
+
+template <class T>
+void LinearLayer<T>::learned_inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input) const {
+  const ConstVectorMap<T> own_bias(bias().data() + own_.begin, own_.size());
+  const Matrix<T> own_z = output.colwise() - Vector<T>(own_bias);
+  const T* z = own_z.data();
+  if (row_group_ != nullptr) {
+    const MatrixMap<T> all = row_group_->whole(dimension_, output.cols());
+    row_group_->allgather(ConstMatrixMap<T>(own_z.data(), own_z.rows(), own_z.cols()), all);
+    z = all.data();
+  }
+  // x = R z = (R^T)^T z
+  products_->gemm(Transpose::yes, Transpose::no, own_.size(), output.cols(), dimension_,
+                  inverse_transposed().data(), dimension_, z, dimension_, Onto::zero, input.data(),
+                  own_.size());
 }
 
 template <class T>

@@ -40,7 +40,8 @@ const std::map<std::string, Maker<T>>& makers() {
       {"linear",
        [](const Context<T>& c) {
          return std::make_unique<LinearLayer<T>>(c.place.store, c.place.products, c.prefix,
-                                                 c.place.dimension, c.place.row_group);
+                                                 c.place.dimension, c.place.row_group,
+                                                 c.spec.settings.contains("inverse"));
        }},
       {"smooth-leaky-relu",
        [](const Context<T>& c) {

@@ -42,6 +42,7 @@ void Optimizer<T>::apply(const UpdateTile<T>& tile, std::int64_t step, double sa
                                     tile.values.data(),
                                     tile.gradient_sum.data(),
                                     tile.matrix,
+                                    tile.matrix_factor,
                                     static_cast<T>(1.0 / samples),
                                     tile.value_factor,
                                     static_cast<T>(lr),

@@ -13,6 +13,7 @@
 #include "relgrad/core/partition.hpp"
 #include "relgrad/likelihood/log_likelihood.hpp"
 #include "relgrad/mpi/agreement.hpp"
+#include "relgrad/train/reconstruction.hpp"
 
 namespace relgrad {
 
@@ -221,6 +222,7 @@ Evaluation evaluate_split(const Model<T>& model, const SplitReader& split,
   });
   Evaluation result = from_sums(total_of(std::move(block_sums), comm), center, split, request);
   result.log_abs_det_nats = log_abs_det;
+  result.inverse_error = inverse_error(*model.flow);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
 }
@@ -239,6 +241,7 @@ nlohmann::json to_json(const Evaluation& e, std::int64_t step) {
                          {"seconds", e.seconds},
                          {"step", step}};
   if (e.log_likelihood_logit_nats) json["log_likelihood_logit_nats"] = *e.log_likelihood_logit_nats;
+  if (e.inverse_error) json["inverse_error"] = *e.inverse_error;
   return json;
 }
 
@@ -256,6 +259,10 @@ std::string describe(const Evaluation& e, Index dimension, bool is_8_bit) {
   }
   text += fmt::format("  sum of log|det W|       {:.2f} nats over {} dimensions\n",
                       e.log_abs_det_nats, dimension);
+  if (e.inverse_error) {
+    text += fmt::format("  learned inverses        |RW - I| / sqrt(D) about {:.1e}\n",
+                        *e.inverse_error);
+  }
   if (e.nonfinite > 0) {
     text += fmt::format(
         "  NOT FINITE              {} samples; they are left out of the mean, which is therefore "

@@ -23,7 +23,8 @@ Metrics::Metrics(RunDirectory* run, const mpi::Communicator& comm)
       last_log_likelihood_(std::numeric_limits<double>::quiet_NaN()) {}
 
 void Metrics::write_step(RunState& state, double lr, const StepSeconds& seconds,
-                         std::int64_t bytes_sent) {
+                         std::int64_t bytes_sent,
+                         const std::optional<Reconstruction>& reconstruction) {
   const auto now = std::chrono::steady_clock::now();
   const double wall = std::chrono::duration<double>(now - std::exchange(since_, now)).count();
   const double samples = std::exchange(state.unlogged_samples, 0.0);
@@ -33,28 +34,33 @@ void Metrics::write_step(RunState& state, double lr, const StepSeconds& seconds,
   if (run_ == nullptr) return;
   const double parts = seconds.data + seconds.forward + seconds.backward + seconds.exchange +
                        seconds.wait + seconds.optimizer + checkpoint;
-  run_->append_metrics({{"kind", "train"},
-                        {"step", state.step},
-                        {"epoch", state.epochs_done()},
-                        {"samples", state.position.samples_consumed},
-                        {"train_log_likelihood_without_log_abs_det_nats", last_log_likelihood_},
-                        {"lr", lr},
-                        {"skipped_steps", state.skipped_steps},
-                        {"rollbacks", state.rollbacks},
-                        {"samples_per_s", last_samples_per_s_},
-                        {"seconds", wall},
-                        {"seconds_by_part",
-                         {{"data", seconds.data},
-                          {"forward", seconds.forward},
-                          {"backward", seconds.backward},
-                          {"exchange", seconds.exchange},
-                          {"exposed_exchange", seconds.exchange + seconds.wait},
-                          {"optimizer", seconds.optimizer},
-                          {"checkpoint", checkpoint},
-                          {"other", wall - parts}}},
-                        {"bytes_sent", bytes_sent},
-                        {"peak_memory_mib", peak_memory_mib()},
-                        {"world_size", world_size_}});
+  nlohmann::json line = {{"kind", "train"},
+                         {"step", state.step},
+                         {"epoch", state.epochs_done()},
+                         {"samples", state.position.samples_consumed},
+                         {"train_log_likelihood_without_log_abs_det_nats", last_log_likelihood_},
+                         {"lr", lr},
+                         {"skipped_steps", state.skipped_steps},
+                         {"rollbacks", state.rollbacks},
+                         {"samples_per_s", last_samples_per_s_},
+                         {"seconds", wall},
+                         {"seconds_by_part",
+                          {{"data", seconds.data},
+                           {"forward", seconds.forward},
+                           {"backward", seconds.backward},
+                           {"exchange", seconds.exchange},
+                           {"exposed_exchange", seconds.exchange + seconds.wait},
+                           {"optimizer", seconds.optimizer},
+                           {"checkpoint", checkpoint},
+                           {"other", wall - parts}}},
+                         {"bytes_sent", bytes_sent},
+                         {"peak_memory_mib", peak_memory_mib()},
+                         {"world_size", world_size_}};
+  if (reconstruction) {
+    line["reconstruction_error"] = reconstruction->error;
+    line["reconstruction_weight"] = reconstruction->weight;
+  }
+  run_->append_metrics(line);
 }
 
 void Metrics::write_evaluation(const RunState& state, const Evaluation& evaluation) {

@@ -102,6 +102,14 @@ const nlohmann::json& model_state(const checkpoint::Found& found) {
 
 }  // namespace
 
+GradientOptions gradient_options_of(const TrainOptions& options) {
+  GradientOptions gradient(parse_gradient_kind(options.gradient));
+  gradient.inverse_every = options.inverse_every;
+  gradient.reconstruction_weight = options.reconstruction_weight;
+  gradient.symmetric = options.reconstruction == "symmetric";
+  return gradient;
+}
+
 template <class T>
 Model<T> build_model(const TrainOptions& options, const DatasetInfo& dataset,
                      const SplitReader& train, const Products& products,
@@ -114,9 +122,10 @@ Model<T> build_model(const TrainOptions& options, const DatasetInfo& dataset,
   const std::string last = options.last_activation != "auto" ? options.last_activation
                            : options.activation == "spline"  ? "spline"
                                                              : "none";
-  const FlowSpec spec = make_flow_spec(
-      dataset.dimension, options.layers, activation_spec(options.activation, options),
-      activation_spec(last, options), parse_latent(options.latent));
+  const FlowSpec spec = make_flow_spec(dataset.dimension, options.layers,
+                                       activation_spec(options.activation, options),
+                                       activation_spec(last, options), parse_latent(options.latent),
+                                       gradient_options_of(options).needs_kept_inverse());
   model.flow = std::make_unique<Flow<T>>(spec, products, row_group);
   // whitening: the first layer is fitted later, by a run that does not go on from a checkpoint
   const std::string start = options.init == "whitening" ? "identity" : options.init;
@@ -155,6 +164,12 @@ DatasetInfo data_of(const checkpoint::Found& found) {
                                                                         : ElementType::float32;
   data.identity = model.at("data").at("identity").get<std::string>();
   return data;
+}
+
+bool model_keeps_inverse(const checkpoint::Found& found) {
+  const auto& layers = model_state(found).at("layers");
+  return std::ranges::any_of(
+      layers, [](const auto& layer) { return layer.at("settings").contains("inverse"); });
 }
 
 std::string precision_of(const checkpoint::Found& found) {
@@ -217,9 +232,9 @@ std::vector<checkpoint::MutableBlock> moment_blocks(ParameterStore<T>& store,
   for (int m = 0; m < store.moment_count(); ++m) {
     for (ParameterId id = 0; id < store.count(); ++id) {
       const ParameterInfo& info = store.info(id);
-      const Range own = info.group == ParameterGroup::weight
-                            ? exchange.own_columns(info.col_end - info.col_begin)
-                            : Range{0, info.cols};
+      if (info.group == ParameterGroup::running) continue;
+      const Range own = is_square(info.group) ? exchange.own_columns(info.col_end - info.col_begin)
+                                              : Range{0, info.cols};
       if (own.size() == 0) continue;
       blocks.push_back({fmt::format("optimizer/moment{}/{}", m + 1, info.name), tensor_type<T>,
                         info.rows, info.cols, info.col_begin + own.begin, info.col_begin + own.end,

@@ -32,10 +32,10 @@ OptionDescription number(const std::string& name, Number TrainOptions::*field,
 
 OptionDescription choice(const std::string& name, std::string TrainOptions::*field,
                          const std::vector<std::string>& choices, const std::string& meaning,
-                         OnResume on_resume, const std::vector<std::string>& planned = {}) {
+                         OnResume on_resume) {
   OptionDescription row{name, "", "NAME", "", choices_text(choices), meaning, on_resume, {}, {}};
   row.set = [=](TrainOptions& options, const std::string& text) {
-    options.*field = read_choice(name, text, choices, planned);
+    options.*field = read_choice(name, text, choices);
   };
   row.get = [=](const TrainOptions& options) { return options.*field; };
   return row;
@@ -121,9 +121,22 @@ Rows model_rows() {
 Rows gradient_rows() {
   using O = TrainOptions;
   return {
-      choice("gradient", &O::gradient, {"relative", "plain"},
-             "relative: O(B D^2) a step; plain: with the inverse of W, O(D^3), for comparison",
-             resumable, {"self-normalizing"}),
+      choice("gradient", &O::gradient, {"relative", "self-normalizing", "plain"},
+             "relative: O(B D^2) a step; self-normalizing: likewise, with a learned inverse of "
+             "every W; plain: with the inverse of W, O(D^3), for comparison",
+             resumable),
+      number("inverse-every", &O::inverse_every, at_least<Integer>(1), "steps",
+             "of --gradient plain: between two inverses of W; 1: the exact gradient", resumable),
+      choice("reconstruction", &O::reconstruction, {"one-sided", "symmetric"},
+             "of self-normalizing: error of R W x against x; symmetric: of W R z against z as well",
+             resumable),
+      number("reconstruction-weight", &O::reconstruction_weight, at_least(0.0), "",
+             "of self-normalizing: lambda, weight of the squared reconstruction error", resumable),
+      number(
+          "geco-tolerance", &O::geco_tolerance, at_least(0.0), "",
+          "of self-normalizing: lambda grows while a layer's mean squared reconstruction error a "
+          "sample is above this, and falls below it; 0: fixed",
+          resumable),
       choice("optimizer", &O::optimizer, {"adam", "momentum", "sgd"}, "update rule", frozen),
       number("lr", &O::lr, above(0.0), "", "learning rate of linear layers, at its peak",
              resumable),

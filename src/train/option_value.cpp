@@ -116,14 +116,9 @@ bool read_boolean(const std::string& option, const std::string& text) {
 }
 
 std::string read_choice(const std::string& option, const std::string& text,
-                        const std::vector<std::string>& choices,
-                        const std::vector<std::string>& planned) {
+                        const std::vector<std::string>& choices) {
   if (std::find(choices.begin(), choices.end(), text) != choices.end()) return text;
   const std::string offered = fmt::format("{}", fmt::join(choices, ", "));
-  if (std::find(planned.begin(), planned.end(), text) != planned.end()) {
-    throw UsageError(fmt::format("--{}: {} is not available in this version; available: {}", option,
-                                 text, offered));
-  }
   throw UsageError(fmt::format("--{}: '{}' is not one of {}{}", option, text, offered,
                                did_you_mean(text, choices)));
 }

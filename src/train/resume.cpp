@@ -8,6 +8,7 @@
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
 #include "relgrad/mpi/agreement.hpp"
+#include "relgrad/train/model.hpp"
 #include "relgrad/train/option_table.hpp"
 
 namespace relgrad {
@@ -137,6 +138,15 @@ void check_same_run(const TrainOptions& options, const DatasetInfo& dataset,
         data.at("identity").get<std::string>(), options.data, dataset.name, dataset.identity));
   }
   changes_since(found, options);  // throws if a frozen option differs
+  const bool keeps_inverse = gradient_options_of(options).needs_kept_inverse();
+  if (keeps_inverse != model_keeps_inverse(found)) {
+    throw UsageError(fmt::format(
+        "--gradient: {} {} learned inverses, which the checkpoint {}; go on with its --gradient {} "
+        "--inverse-every {}, or start a new run in another --run directory",
+        options.gradient, keeps_inverse ? "needs" : "has no", keeps_inverse ? "lacks" : "holds",
+        state.at("options").value("gradient", "relative"),
+        state.at("options").value("inverse-every", "1")));
+  }
 }
 
 }  // namespace

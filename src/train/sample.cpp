@@ -44,7 +44,8 @@ Samples draw(const Model<T>& model, const SampleOptions& options) {
   Matrix<T> z_used = own_z;
   Matrix<T> x(own.size(), options.count);
   model.flow->inverse(MatrixMap<T>(z_used.data(), own.size(), options.count),
-                      MatrixMap<T>(x.data(), own.size(), options.count));
+                      MatrixMap<T>(x.data(), own.size(), options.count),
+                      options.inverse == "learned" ? InverseKind::learned : InverseKind::exact);
   if (group != nullptr) {
     const Matrix<T> own_x = std::exchange(x, Matrix<T>(dimension, options.count));
     group->allgather(ConstMatrixMap<T>(own_x.data(), own.size(), options.count),
@@ -113,6 +114,12 @@ int sample(const SampleOptions& options, const mpi::Communicator& comm) {
     if (output.extension() != ".png" && output.extension() != ".h5") {
       throw UsageError(fmt::format("--output: {} ends neither in .png nor in .h5", options.output));
     }
+    if (options.inverse == "learned" && !model_keeps_inverse(found)) {
+      throw UsageError(fmt::format(
+          "--inverse: {} has no learned inverses, as --gradient self-normalizing trains "
+          "them; use --inverse exact",
+          found.directory.string()));
+    }
     if (output.extension() == ".png" && !data.is_image()) {
       throw UsageError(
           fmt::format("--output: the model's samples have {} dimensions and are no images; name a "
@@ -130,8 +137,8 @@ int sample(const SampleOptions& options, const mpi::Communicator& comm) {
     } else {
       write_h5(output, samples, data);
     }
-    fmt::print("{} samples in {}; max reconstruction error {:.2e} (latent units)\n", options.count,
-               output.string(), samples.reconstruction_error);
+    fmt::print("{} samples in {}; {} inverse, max reconstruction error {:.2e} (latent units)\n",
+               options.count, output.string(), options.inverse, samples.reconstruction_error);
   });
   return 0;
 }

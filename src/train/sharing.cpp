@@ -29,7 +29,8 @@ Sharing<T>::Sharing(const TrainOptions& options, Index dimension, const mpi::Com
   if (exchange_ != "row") return;
   if (options.gradient == "plain") {
     mpi::throw_on_all_ranks(UsageError(
-        "--gradient: plain needs a whole W on every rank; use relative with --exchange row"));
+        "--gradient: plain needs a whole W on every rank; use relative or self-normalizing with "
+        "--exchange row"));
   }
   row_group_ = relgrad::make_row_group<T>(comm, options.row_groups);
   const int together = row_group_ == nullptr ? 1 : row_group_->size();

@@ -14,7 +14,7 @@ SmallSums<T>::SmallSums(const Flow<T>& flow, std::int64_t exact_terms)
   const auto& store = flow.parameters();
   for (ParameterId id = 0; id < store.count(); ++id) {
     offset_.push_back(plain_.size());
-    if (store.info(id).group != ParameterGroup::weight) {
+    if (!is_square(store.info(id).group)) {
       plain_.resize(plain_.size() + store.info(id).size());
     }
   }
@@ -49,7 +49,8 @@ void SmallSums<T>::exchange(Exchange<T>& exchange) {
   }
   exchange.sum_exact(exact_);
   for (const auto& [id, place] : places_) {
-    if (flow_->parameters().info(id).group != ParameterGroup::bias) continue;
+    const ParameterGroup group = flow_->parameters().info(id).group;
+    if (group == ParameterGroup::spline) continue;  // its layer knows what to make of them
     const auto exact = std::span(exact_).subspan(place.offset, place.size);
     std::ranges::transform(exact, sum(id).begin(), [](double value) { return T(value); });
   }

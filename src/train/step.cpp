@@ -32,8 +32,8 @@ class Stopwatch {
 }  // namespace
 
 template <class T>
-TrainStep<T>::TrainStep(Flow<T>& flow, Index capacity, GradientKind gradient, Exchange<T>& exchange,
-                        Update<T>& update, const mpi::Communicator& comm)
+TrainStep<T>::TrainStep(Flow<T>& flow, Index capacity, const GradientOptions& gradient,
+                        Exchange<T>& exchange, Update<T>& update, const mpi::Communicator& comm)
     : flow_(&flow),
       workspace_(flow, capacity),
       linear_gradient_(make_linear_gradient<T>(gradient)),
@@ -75,6 +75,7 @@ void TrainStep<T>::move(const StepNumbers& numbers) {
   Stopwatch watch;
   heartbeat_->at(Place::backward);
   update_->begin(numbers);
+  linear_gradient_->begin(*flow_, numbers.step);
   backward(*flow_, workspace_, *linear_gradient_, *update_);
   update_->finish();
   flow_->prepare();

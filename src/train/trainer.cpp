@@ -62,8 +62,8 @@ class Trainer {
                                options.clip_norm, exact_terms_of(options))),
         source_(train_, *model_.transform, options.seed, options.batch_size, comm.rank(),
                 comm.world_size(), cores_available() > options.threads),
-        step_(*model_.flow, source_.capacity(), parse_gradient_kind(options.gradient), *exchange_,
-              *update_, comm),
+        step_(*model_.flow, source_.capacity(), gradient_options_of(options), *exchange_, *update_,
+              comm),
         checkpoints_(options, dataset, model_, *exchange_, comm),
         saver_(options, checkpoints_, heartbeat_,
                [this](const auto& result) { save_ended(result); }),
@@ -271,7 +271,9 @@ void Trainer<T>::log_step(double lr) {
       options_.log_every > 0 ? options_.log_every : std::max<std::int64_t>(1, steps_per_epoch / 50);
   if (state_.step % every == 0) {
     metrics_.add_checkpoint_seconds(saver_.take_seconds());
-    metrics_.write_step(state_, lr, step_.take_seconds(), step_.take_bytes_sent());
+    metrics_.write_step(
+        state_, lr, step_.take_seconds(), step_.take_bytes_sent(),
+        reconstruction_of(*model_.flow, options_.reconstruction_weight, state_.updates));
     show_progress(false);
   }
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "relgrad/gradient/buffer.hpp"
+#include "relgrad/optim/geco.hpp"
 #include "train/small_sums.hpp"
 
 namespace relgrad {
@@ -25,6 +26,7 @@ UpdateTile<T> tile_of(ParameterStore<T>& store, ParameterId id, Index col_begin,
   tile.gradient_sum = gradient_sum;
   tile.value_factor = term.value_factor;
   tile.matrix = term.matrix == nullptr ? nullptr : term.matrix + first;
+  tile.matrix_factor = term.matrix_factor;
   if (store.moment_count() > 0) {
     tile.first_moment = store.moment(0, id).subspan(first, gradient_sum.size());
   }
@@ -33,6 +35,22 @@ UpdateTile<T> tile_of(ParameterStore<T>& store, ParameterId id, Index col_begin,
   }
   tile.decay = info.group == ParameterGroup::weight;
   return tile;
+}
+
+/// What layers keep from step to step, from this step's sums.
+template <class T>
+void update_running(ParameterStore<T>& store, SmallSums<T>& sums, const StepNumbers& numbers,
+                    double tolerance) {
+  for (ParameterId id = 0; id < store.count(); ++id) {
+    if (store.info(id).group != ParameterGroup::running) continue;
+    const double error = static_cast<double>(sums.sum(id)[0]) / numbers.samples;
+    update_reconstruction(store.values(id), error, tolerance, numbers.step);
+  }
+}
+
+/// Whether a parameter is moved by small sums: neither a matrix nor a layer's running numbers.
+bool is_small(const ParameterInfo& info) {
+  return !is_square(info.group) && info.group != ParameterGroup::running;
 }
 
 double lr_of(const ParameterInfo& info, const StepNumbers& numbers) {
@@ -75,11 +93,33 @@ class FusedUpdate final : public Update<T> {
     exchange_->publish(store_->matrix(id));
   }
 
+  void outer_products(const OuterProduct<T>& first, const OuterProduct<T>& second) override {
+    // The first moves; what it was, of this rank's columns, is kept for the second's term.
+    const MatrixMap<T> values = store_->matrix(first.id);
+    const Range own = exchange_->own_columns(values.cols());
+    before_.resize(static_cast<std::size_t>(values.rows() * own.size()));
+    std::copy_n(values.data() + values.rows() * own.begin, before_.size(), before_.data());
+    outer_product(first.id, first.left, first.right, first.term);
+    const double lr = lr_of(store_->info(second.id), numbers_);
+    exchange_->outer_product(
+        second.left, second.right, [&](Index col_begin, const ConstMatrixMap<T>& tile) {
+          UpdateTile<T> part =
+              tile_of(*store_, second.id, col_begin,
+                      std::span(tile.data(), static_cast<std::size_t>(tile.size())), second.term);
+          if (second.term.matrix == values.data()) {
+            part.matrix = before_.data() + values.rows() * (col_begin - own.begin);
+          }
+          apply(part, lr);
+        });
+    exchange_->publish(store_->matrix(second.id));
+  }
+
   void finish() override {
     small_.exchange(*exchange_);
+    update_running(*store_, small_, numbers_, optimizer_.options().reconstruction_tolerance);
     for (ParameterId id = 0; id < store_->count(); ++id) {
       const ParameterInfo& info = store_->info(id);
-      if (info.group == ParameterGroup::weight) continue;
+      if (!is_small(info)) continue;
       apply(tile_of(*store_, id, 0, std::span<const T>(sum(id)), small_terms_[id]),
             lr_of(info, numbers_));
     }
@@ -98,6 +138,7 @@ class FusedUpdate final : public Update<T> {
   StepNumbers numbers_;
   SmallSums<T> small_;
   std::vector<PerSampleTerm<T>> small_terms_;
+  std::vector<T> before_;
 };
 
 template <class T>
@@ -135,8 +176,9 @@ class ClippedUpdate final : public Update<T> {
 
   void finish() override {
     small_.exchange(*exchange_);
+    update_running(*store_, small_, numbers_, optimizer_.options().reconstruction_tolerance);
     for (ParameterId id = 0; id < store_->count(); ++id) {
-      if (store_->info(id).group == ParameterGroup::weight) continue;
+      if (!is_small(store_->info(id))) continue;
       std::ranges::copy(sum(id), gradient_.sum(id).begin());
     }
     gradient_.add_per_sample_terms(numbers_.samples);
@@ -145,6 +187,7 @@ class ClippedUpdate final : public Update<T> {
     // Dividing by more samples scales the mean gradient down to the limit.
     const double samples = numbers_.samples * std::max(1.0, norm / clip_norm_);
     for (ParameterId id = 0; id < store_->count(); ++id) {
+      if (store_->info(id).group == ParameterGroup::running) continue;
       optimizer_.apply(
           tile_of(*store_, id, 0, std::span<const T>(gradient_.sum(id)), PerSampleTerm<T>{}),
           numbers_.step, samples, lr_of(store_->info(id), numbers_));
@@ -159,7 +202,7 @@ class ClippedUpdate final : public Update<T> {
     for (ParameterId id = 0; id < store_->count(); ++id) {
       double square = 0;
       for (const T g : gradient_.sum(id)) square += static_cast<double>(g) * static_cast<double>(g);
-      (store_->info(id).group == ParameterGroup::weight ? of_weights : of_others) += square;
+      (is_square(store_->info(id).group) ? of_weights : of_others) += square;
     }
     return exchange_->sum_over_columns(of_weights) + of_others;
   }
@@ -181,7 +224,8 @@ OptimizerOptions optimizer_options_of(const TrainOptions& options) {
           options.beta1,
           options.beta2,
           options.epsilon,
-          options.weight_decay};
+          options.weight_decay,
+          options.geco_tolerance};
 }
 
 template <class T>

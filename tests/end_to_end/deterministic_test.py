@@ -13,6 +13,8 @@ NETS = {
     "smooth-leaky-relu": ["--activation", "smooth-leaky-relu", "--last-activation", "spline"],
     "clipped": ["--clip-norm", 0.5, "--layers", 1, "--optimizer", "momentum"],
     "float64": ["--precision", "float64"],
+    "self-normalizing": ["--gradient", "self-normalizing", "--reconstruction", "symmetric",
+                         "--geco-tolerance", 1e-3],
 }
 # RELGRAD_ALL_PAIRS: of {1, 2, 3, 4, 8}, all 25.
 RANKS = (1, 2, 3, 4, 8)
@@ -67,8 +69,11 @@ class Deterministic(Test):
             with self.subTest(before=before, after=after):
                 self.stopped_and_resumed(before, after)
 
-    def stopped_and_resumed(self, before, after):
-        words = [*NETS["spline"], "--schedule", "constant"]  # a budget in steps would bend another
+    def test_learned_inverses_resumed_on_another_number_of_ranks(self):
+        self.stopped_and_resumed(3, 2, NETS["self-normalizing"])
+
+    def stopped_and_resumed(self, before, after, net=NETS["spline"]):
+        words = [*net, "--schedule", "constant"]  # a budget in steps would bend another
         whole, run = self.folder / "whole", self.folder / f"{before}-{after}"
         if not whole.exists():
             train(whole, *words)

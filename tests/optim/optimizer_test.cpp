@@ -22,7 +22,7 @@ struct Tile {
       v.push_back(0.02 * i);
     }
   }
-  UpdateTile<double> view() { return {w, sum, 0.5, matrix.data(), m, v, true}; }
+  UpdateTile<double> view() { return {w, sum, 0.5, matrix.data(), 2.0, m, v, true}; }
 };
 
 constexpr double samples = 4.0;
@@ -38,7 +38,7 @@ TEST(Optimizer, SgdAscendsTheMeanGradientWithItsPerSampleTerms) {
 
   for (std::size_t i = 0; i < tile.w.size(); ++i) {
     const double w = before.w[i];
-    const double g = before.sum[i] / samples + 0.5 * w + before.matrix[i];
+    const double g = before.sum[i] / samples + 0.5 * w + 2.0 * before.matrix[i];
     EXPECT_NEAR(tile.w[i], w + lr * g - lr * 0.01 * w, 1e-15);
   }
 }
@@ -48,7 +48,7 @@ TEST(Optimizer, MomentumKeepsAVelocity) {
   const Tile before = tile;
   Optimizer<double>({OptimizerKind::momentum, 0.8}).apply(tile.view(), 0, samples, lr);
   for (std::size_t i = 0; i < tile.w.size(); ++i) {
-    const double g = before.sum[i] / samples + 0.5 * before.w[i] + before.matrix[i];
+    const double g = before.sum[i] / samples + 0.5 * before.w[i] + 2.0 * before.matrix[i];
     EXPECT_NEAR(tile.m[i], 0.8 * before.m[i] + g, 1e-15);
     EXPECT_NEAR(tile.w[i], before.w[i] + lr * tile.m[i], 1e-15);
   }
@@ -60,7 +60,7 @@ TEST(Optimizer, AdamIsAlgorithmOneOfKingmaAndBa) {
   const std::int64_t step = 6;  // updates done before
   Optimizer<double>({OptimizerKind::adam}).apply(tile.view(), step, samples, lr);
   for (std::size_t i = 0; i < tile.w.size(); ++i) {
-    const double g = before.sum[i] / samples + 0.5 * before.w[i] + before.matrix[i];
+    const double g = before.sum[i] / samples + 0.5 * before.w[i] + 2.0 * before.matrix[i];
     const double m = 0.9 * before.m[i] + 0.1 * g;
     const double v = 0.999 * before.v[i] + 0.001 * g * g;
     const double m_hat = m / (1.0 - std::pow(0.9, 7));

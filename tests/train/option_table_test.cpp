@@ -125,12 +125,6 @@ TEST(OptionTable, SuggestsTheNearestChoiceAndListsAllOfThem) {
   EXPECT_EQ(answer("precision", "half"), "--precision: 'half' is not one of float32, float64");
 }
 
-TEST(OptionTable, SaysThatAPlannedChoiceIsNotAvailableYet) {
-  EXPECT_EQ(answer("gradient", "self-normalizing"),
-            "--gradient: self-normalizing is not available in this version; available: relative, "
-            "plain");
-}
-
 TEST(OptionTable, ReadsBooleansInTheUsualSpellings) {
   for (const char* text : {"true", "on", "yes", "1"}) EXPECT_TRUE(read_boolean("marginal", text));
   for (const char* text : {"false", "off", "no", "0"}) EXPECT_FALSE(read_boolean("marginal", text));

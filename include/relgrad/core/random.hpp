@@ -17,6 +17,7 @@ enum class Purpose : std::uint8_t {
   sample_latent = 5,
   synthetic = 6,
   test = 7,
+  probe = 8,  // vectors that estimate a norm
 };
 
 /// The stream of one item (a sample, a layer, ...) in one epoch. Words are kept apart, never

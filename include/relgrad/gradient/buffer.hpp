@@ -32,7 +32,7 @@ class GradientBuffer final : public GradientSink<T> {
   const Products* products_;
   std::vector<T> flat_;
   std::vector<T> value_factor_;         // per parameter
-  std::vector<std::vector<T>> matrix_;  // per parameter; empty: none
+  std::vector<std::vector<T>> matrix_;  // per parameter, times its factor; empty: none
 };
 
 }  // namespace relgrad

@@ -6,11 +6,23 @@
 namespace relgrad {
 
 /// The part of a gradient that every sample contributes alike, so that N samples give N times
-///   value_factor * (the parameter itself) + matrix          (matrix may be null; else same layout)
+///   value_factor * (the parameter itself) + matrix_factor * matrix
+/// (matrix may be null; else of the parameter's layout).
 template <class T>
 struct PerSampleTerm {
   T value_factor = 0;
   const T* matrix = nullptr;
+  T matrix_factor = 1;
+};
+
+/// The gradient of matrix parameter `id`, summed over samples: left right^T, plus its per-sample
+/// term.
+template <class T>
+struct OuterProduct {
+  ParameterId id;
+  ConstMatrixMap<T> left;
+  ConstMatrixMap<T> right;
+  PerSampleTerm<T> term;
 };
 
 template <class T>
@@ -22,6 +34,12 @@ class GradientSink : public SmallGradients<T> {
   /// call (fused update): the backward pass must be done with it.
   virtual void outer_product(ParameterId id, const ConstMatrixMap<T>& left,
                              const ConstMatrixMap<T>& right, const PerSampleTerm<T>& term) = 0;
+  /// Of two parameters of one shape, each of which may be the other's `term.matrix`: both gradients
+  /// are those at the values from before the call.
+  virtual void outer_products(const OuterProduct<T>& first, const OuterProduct<T>& second) {
+    outer_product(first.id, first.left, first.right, first.term);
+    outer_product(second.id, second.left, second.right, second.term);
+  }
   /// The per-sample term of a small parameter whose sum went through sum(id).
   virtual void per_sample(ParameterId id, const PerSampleTerm<T>& term) = 0;
 };

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "relgrad/model/latent.hpp"
+#include "relgrad/model/linear.hpp"
 #include "relgrad/model/registry.hpp"
 
 namespace relgrad {
@@ -20,8 +21,10 @@ struct FlowSpec {
 
 /// Linear layers with `activation` after each but the last and `last_activation` ("none" or a kind)
 /// after the last. Settings that a kind does not know are left out.
+/// @param keeps_inverse  every linear layer keeps a learned inverse
 FlowSpec make_flow_spec(Index dimension, Index linear_layers, const LayerSpec& activation,
-                        const LayerSpec& last_activation, Latent latent);
+                        const LayerSpec& last_activation, Latent latent,
+                        bool keeps_inverse = false);
 
 template <class T>
 class Flow {
@@ -48,12 +51,15 @@ class Flow {
 
   /// Start of training, the same on every rank: W = I + noise * N(0, 1) / sqrt(D), or a random
   /// orthogonal matrix (QR of a normal matrix, Haar by sign correction); b = 0; splines the
-  /// identity.
+  /// identity. Inverses that are kept are exact.
   void initialize(Initialization initialization, double noise, std::uint64_t seed);
   /// Layer::prepare of every layer; after each change of parameters.
   void prepare();
+  /// Whether every linear layer keeps a learned inverse.
+  bool keeps_inverse() const;
   /// x = f^{-1}(z), |own()| x B, layer by layer from the last; z is overwritten on the way.
-  void inverse(MatrixMap<T> z, MatrixMap<T> x) const;
+  /// @param kind  learned: of a flow that keeps_inverse()
+  void inverse(MatrixMap<T> z, MatrixMap<T> x, InverseKind kind = InverseKind::exact) const;
 
  private:
   FlowSpec spec_;

@@ -13,7 +13,12 @@
 
 namespace relgrad {
 
-enum class ParameterGroup { weight, bias, spline };  // learning rate and weight decay differ
+/// Learning rate and weight decay differ. weight, inverse: D x D matrices, in a row group by
+/// columns. running: what a layer keeps from step to step that no gradient moves.
+enum class ParameterGroup { weight, inverse, bias, spline, running };
+inline bool is_square(ParameterGroup group) {
+  return group == ParameterGroup::weight || group == ParameterGroup::inverse;
+}
 
 using ParameterId = std::size_t;
 

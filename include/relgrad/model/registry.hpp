@@ -11,7 +11,8 @@
 
 namespace relgrad {
 
-/// One layer in words: its kind and its numbers ("slope", "bins", "bound", ...).
+/// One layer in words: its kind and its numbers ("slope", "bins", "bound", ...). A linear layer
+/// with a number "inverse" keeps a learned one.
 struct LayerSpec {
   std::string kind;
   std::map<std::string, double> settings;

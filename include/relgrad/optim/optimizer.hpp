@@ -20,6 +20,7 @@ struct OptimizerOptions {
   double epsilon = 1e-8;
   double weight_decay =
       0.0;  // decoupled (Loshchilov and Hutter 2019): w -= lr * weight_decay * w; group weight only
+  double reconstruction_tolerance = 0.0;  // of learned inverses (optim/geco.hpp); 0: weight fixed
 };
 
 /// One piece of one parameter and its gradient.
@@ -27,8 +28,10 @@ template <class T>
 struct UpdateTile {
   std::span<T> values;
   std::span<const T> gradient_sum;  // over all samples of all ranks
-  T value_factor = 0;               // gradient of one sample += value_factor * values + matrix
+  // gradient of one sample += value_factor * values + matrix_factor * matrix
+  T value_factor = 0;
   const T* matrix = nullptr;
+  T matrix_factor = 1;
   std::span<T> first_moment;  // empty unless the optimizer keeps it
   std::span<T> second_moment;
   bool decay = false;
@@ -42,7 +45,8 @@ class Optimizer {
   /// Buffers of moments each parameter needs: 0 (sgd), 1 (momentum), 2 (adam).
   int moment_count() const;
   const OptimizerOptions& options() const { return options_; }
-  /// values += lr * direction(g), g = gradient_sum / samples + value_factor * values + matrix.
+  /// values += lr * direction(g),
+  /// g = gradient_sum / samples + value_factor * values + matrix_factor * matrix.
   /// @param step  updates done before this one (adam's bias correction uses step + 1)
   void apply(const UpdateTile<T>& tile, std::int64_t step, double samples, double lr) const;
 

@@ -20,7 +20,8 @@ struct Evaluation {
   double standard_error_nats = 0;                   // of the mean, over samples
   double bits_per_dim = 0;
   double standard_error_bits_per_dim = 0;
-  double log_abs_det_nats = 0;  // sum_k log|det W_k|
+  double log_abs_det_nats = 0;          // sum_k log|det W_k|
+  std::optional<double> inverse_error;  // of learned inverses (train/reconstruction.hpp)
   double seconds = 0;
 };
 

@@ -29,7 +29,7 @@ void for_each_tensor(const ParameterStore<T>& store, const Exchange<T>& exchange
   for (int m = 0; m < store.moment_count(); ++m) {
     for (ParameterId id = 0; id < store.count(); ++id) {
       const ParameterInfo& info = store.info(id);
-      const bool is_shared = info.group == ParameterGroup::weight;
+      const bool is_shared = is_square(info.group);
       const Range own =
           is_shared ? exchange.own_columns(info.col_end - info.col_begin) : Range{0, info.cols};
       if (own.size() == 0) continue;

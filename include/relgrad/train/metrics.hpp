@@ -2,9 +2,11 @@
 /// metrics.jsonl: one JSON object a line, written by the root; what they say is summed over ranks.
 #include <chrono>
 #include <cstdint>
+#include <optional>
 
 #include "relgrad/mpi/communicator.hpp"
 #include "relgrad/train/evaluation.hpp"
+#include "relgrad/train/reconstruction.hpp"
 #include "relgrad/train/resume.hpp"
 #include "relgrad/train/run_directory.hpp"
 #include "relgrad/train/step.hpp"
@@ -19,7 +21,9 @@ class Metrics {
   void add_checkpoint_seconds(double seconds) { checkpoint_seconds_ += seconds; }
   /// A line of kind "train" about the steps since the last one: takes the unlogged sums of `state`.
   /// Seconds are the root's.
-  void write_step(RunState& state, double lr, const StepSeconds& seconds, std::int64_t bytes_sent);
+  /// @param reconstruction  of learned inverses; nothing without them
+  void write_step(RunState& state, double lr, const StepSeconds& seconds, std::int64_t bytes_sent,
+                  const std::optional<Reconstruction>& reconstruction = {});
   /// A line of kind "val": the exact log-likelihood, log|det| included.
   void write_evaluation(const RunState& state, const Evaluation& evaluation);
 

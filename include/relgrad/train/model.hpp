@@ -6,6 +6,7 @@
 #include "relgrad/checkpoint/checkpoint.hpp"
 #include "relgrad/data/dataset.hpp"
 #include "relgrad/exchange/exchange.hpp"
+#include "relgrad/gradient/backward.hpp"
 #include "relgrad/model/flow.hpp"
 #include "relgrad/train/options.hpp"
 #include "relgrad/transform/transform.hpp"
@@ -18,6 +19,8 @@ struct Model {
   std::unique_ptr<Transform<T>> transform;
   std::unique_ptr<Flow<T>> flow;
 };
+
+GradientOptions gradient_options_of(const TrainOptions& options);
 
 /// Collective. Fits the transform in one pass over the training split (each rank its part, counts
 /// are added) and initialises the flow. @param row_group  as Flow has it
@@ -38,6 +41,8 @@ Model<T> restore_model(const checkpoint::Found& found, const Products& products,
 
 /// The data a checkpoint's model was trained on: dimension, sample shape, element type.
 DatasetInfo data_of(const checkpoint::Found& found);
+/// Whether the linear layers of a checkpoint's model keep learned inverses.
+bool model_keeps_inverse(const checkpoint::Found& found);
 /// "float32" or "float64".
 std::string precision_of(const checkpoint::Found& found);
 

@@ -38,11 +38,9 @@ Number read_number(const std::string& option, const std::string& text, const Ran
 /// true, on, yes, 1 or false, off, no, 0. @throws UsageError.
 bool read_boolean(const std::string& option, const std::string& text);
 
-/// `text` if it is one of `choices`. @throws UsageError that lists them, with the nearest one; the
-/// `planned` ones are said to be not available in this version.
+/// `text` if it is one of `choices`. @throws UsageError that lists them, with the nearest one.
 std::string read_choice(const std::string& option, const std::string& text,
-                        const std::vector<std::string>& choices,
-                        const std::vector<std::string>& planned = {});
+                        const std::vector<std::string>& choices);
 
 /// `text` unless it is empty. @throws UsageError.
 std::string read_path(const std::string& option, const std::string& text);

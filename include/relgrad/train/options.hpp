@@ -31,8 +31,12 @@ struct TrainOptions {
   std::string precision = "float32";  // float32 | float64
 
   // estimator and optimizer
-  std::string gradient = "relative";  // relative | plain
-  std::string optimizer = "adam";     // adam | momentum | sgd
+  std::string gradient = "relative";         // relative | self-normalizing | plain
+  std::int64_t inverse_every = 1;            // plain: steps between inverses of W
+  std::string reconstruction = "one-sided";  // self-normalizing: one-sided | symmetric
+  double reconstruction_weight = 1.0;        // self-normalizing: lambda
+  double geco_tolerance = 0.0;               // self-normalizing: lambda follows it; 0: fixed
+  std::string optimizer = "adam";            // adam | momentum | sgd
   double lr = 1e-3;
   double spline_lr = 5e-3;
   double momentum = 0.9;

@@ -13,6 +13,8 @@ struct SampleOptions {
   std::string output;      // .png: a grid of images; .h5: all samples
   std::int64_t count = 64;
   double temperature = 1.0;  // latent draws are multiplied by it
+  std::string inverse =
+      "exact";  // exact: LU of every W | learned: the R of self-normalizing layers
   std::uint64_t seed = 1;
   std::int64_t threads = 1;     // per rank
   std::int64_t row_groups = 1;  // ranks that share every W; 0: all

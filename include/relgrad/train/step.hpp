@@ -42,7 +42,7 @@ struct StepSeconds {
 template <class T>
 class TrainStep {
  public:
-  TrainStep(Flow<T>& flow, Index capacity, GradientKind gradient, Exchange<T>& exchange,
+  TrainStep(Flow<T>& flow, Index capacity, const GradientOptions& gradient, Exchange<T>& exchange,
             Update<T>& update, const mpi::Communicator& comm);
 
   /// From now on tells `heartbeat` where it is; that must outlive it.

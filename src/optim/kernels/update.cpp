@@ -17,6 +17,7 @@ RELGRAD_INLINE void for_each_gradient(const UpdateLoop<T>& loop, const Visit& vi
   const T* const w = loop.w;
   const T inverse_samples = loop.inverse_samples;
   const T value_factor = loop.value_factor;
+  const T matrix_factor = loop.matrix_factor;
   const std::size_t size = loop.size;
   if (matrix == nullptr) {
 #pragma omp simd
@@ -26,7 +27,7 @@ RELGRAD_INLINE void for_each_gradient(const UpdateLoop<T>& loop, const Visit& vi
   } else {
 #pragma omp simd
     for (std::size_t i = 0; i < size; ++i) {
-      visit(i, sum[i] * inverse_samples + value_factor * w[i] + matrix[i]);
+      visit(i, sum[i] * inverse_samples + value_factor * w[i] + matrix_factor * matrix[i]);
     }
   }
 }

@@ -4,7 +4,8 @@
 
 namespace relgrad::kernels {
 
-/// What all updates share. g = gradient_sum * inverse_samples + value_factor * w + matrix;
+/// What all updates share.
+/// g = gradient_sum * inverse_samples + value_factor * w + matrix_factor * matrix;
 /// w += lr * direction - decay * w (decay = lr * weight_decay, or 0).
 template <class T>
 struct UpdateLoop {
@@ -12,6 +13,7 @@ struct UpdateLoop {
   T* w;
   const T* gradient_sum;
   const T* matrix;  // or null
+  T matrix_factor;
   T inverse_samples;
   T value_factor;
   T lr;

@@ -1,0 +1,59 @@
+#pragma once
+/// What the estimators of a linear layer's gradient share.
+#include "relgrad/gradient/backward.hpp"
+
+namespace relgrad {
+
+template <class T>
+ConstMatrixMap<T> left_half(const MatrixMap<T>& pair) {
+  return {pair.data(), pair.rows(), pair.cols() / 2};
+}
+template <class T>
+ConstMatrixMap<T> right_half(const MatrixMap<T>& pair) {
+  return {pair.data() + pair.rows() * (pair.cols() / 2), pair.rows(), pair.cols() / 2};
+}
+
+/// out = A[:, I]^T in; A[:, I] is W or R^T as the layer holds them, D x |I|; in D x n, out |I| x n,
+/// I the layer's own coordinates (all without a row group).
+template <class T>
+void multiply_transposed(const LinearLayer<T>& layer, const ConstMatrixMap<T>& columns,
+                         const ConstMatrixMap<T>& in, T* out) {
+  const Index d = layer.dimension();
+  const Index own = layer.own().size();
+  layer.products().gemm(Transpose::yes, Transpose::no, own, in.cols(), d, columns.data(), d,
+                        in.data(), d, Onto::zero, out, own);
+}
+
+/// [Delta | Y] of all coordinates: `pair` itself, or what the ranks of a row group have of it.
+template <class T>
+MatrixMap<T> gathered(const LinearLayer<T>& layer, const MatrixMap<T>& pair) {
+  RowGroup<T>* group = layer.row_group();
+  if (group == nullptr) return pair;
+  const MatrixMap<T> all = group->whole(layer.dimension(), pair.cols());
+  group->allgather(ConstMatrixMap<T>(pair.data(), pair.rows(), pair.cols()), all);
+  return all;
+}
+
+/// Adds sum_n weights_n delta_n to this rank's coordinates of the sum of the layer's bias.
+template <class T>
+void add_weighted_sum(const LinearLayer<T>& layer, const ConstMatrixMap<T>& delta,
+                      const Vector<T>& weights, GradientSink<T>& sink) {
+  const Index dimension = delta.rows();
+  const ParameterId id = layer.bias_id();
+  if (const auto exact = sink.exact(id, static_cast<std::size_t>(dimension))) {
+    for (Index n = 0; n < delta.cols(); ++n) {
+      const T* column = delta.data() + n * dimension;
+      for (Index d = 0; d < dimension; ++d) {
+        const T term = weights[n] * column[d];
+        exact->sums[static_cast<std::size_t>(d)] += exact->grid.round(static_cast<double>(term));
+      }
+    }
+    return;
+  }
+  VectorMap<T>(sink.sum(id).data() + layer.own().begin, dimension).noalias() += delta * weights;
+}
+
+template <class T>
+std::unique_ptr<LinearGradient<T>> make_self_normalizing_gradient(const GradientOptions& options);
+
+}  // namespace relgrad
