@@ -18,6 +18,7 @@ struct Example {
 struct Command {
   std::string name;
   std::string summary;             // one sentence
+  std::string details;             // a paragraph below it in its own help, or empty
   std::vector<std::string> usage;  // without "relgrad NAME "
   std::vector<Example> examples;
   std::vector<int> exit_codes;

@@ -77,7 +77,9 @@ std::string cell(const std::string& text) {
 }  // namespace
 
 std::string help_text(const Command& command) {
-  std::string text = fmt::format("{}\n\nUsage:\n", command.summary);
+  std::string text = command.summary + "\n";
+  if (!command.details.empty()) text += "\n" + command.details + "\n";
+  text += "\nUsage:\n";
   for (const std::string& usage : command.usage) {
     text += fmt::format("  relgrad {} {}\n", command.name, usage);
   }
@@ -99,7 +101,9 @@ std::string help_text(const Command& command) {
 }
 
 std::string help_markdown(const Command& command) {
-  std::string text = fmt::format("# relgrad {}\n\n{}\n\n```text\n", command.name, command.summary);
+  std::string text = fmt::format("# relgrad {}\n\n{}\n\n", command.name, command.summary);
+  if (!command.details.empty()) text += command.details + "\n\n";
+  text += "```text\n";
   for (const std::string& usage : command.usage) {
     text += fmt::format("relgrad {} {}\n", command.name, usage);
   }

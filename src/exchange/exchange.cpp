@@ -1,6 +1,7 @@
 #include "relgrad/exchange/exchange.hpp"
 
 #include <fmt/format.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <chrono>
@@ -18,8 +19,6 @@ ExchangeCost Exchange<T>::take_cost() {
 
 namespace {
 
-// A tile that stays in the L2 cache between the product that makes it and the optimizer.
-constexpr Index cache_tile_bytes = Index{512} << 10;
 // Between ranks a piece is long enough for bandwidth to outweigh latency, and short enough that no
 // dense gradient exists.
 constexpr Index message_bytes = Index{4} << 20;
@@ -57,15 +56,18 @@ class ExchangeBase : public Exchange<T> {
     this->cost_.bytes_sent += static_cast<std::int64_t>(elements * sizeof(T));
   }
 
-  /// tile = left right[begin : begin + columns, :]^T, zero where there are no samples
+  /// tile = left right[begin : begin + columns, :]^T, zero where there are no samples. `beside` is
+  /// brought near at columns from `first`.
   void product(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right, Index begin,
-               Index columns, T* tile) const {
+               Index columns, T* tile, ReadNext<T> beside = {}, Index first = 0) const {
+    for (const T*& matrix : beside) matrix += matrix == nullptr ? 0 : left.rows() * first;
     if (left.cols() == 0) {
       std::fill_n(tile, left.rows() * columns, T{0});
       return;
     }
     products_->gemm(Transpose::no, Transpose::yes, left.rows(), columns, left.cols(), left.data(),
-                    left.rows(), right.data() + begin, right.rows(), Onto::zero, tile, left.rows());
+                    left.rows(), right.data() + begin, right.rows(), Onto::zero, tile, left.rows(),
+                    beside);
   }
 
   std::vector<std::int64_t> own_counts(Index rows, Index cols) const {
@@ -96,13 +98,13 @@ class DenseExchange final : public ExchangeBase<T> {
   Range own_columns(Index cols) const override { return {0, cols}; }
 
   void outer_product(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
-                     const typename Exchange<T>::Apply& apply) override {
-    const Index width =
-        columns_in(this->ranks() == 1 ? cache_tile_bytes : message_bytes, left.rows(), sizeof(T));
+                     const typename Exchange<T>::Apply& apply, const ReadNext<T>& beside) override {
+    const Index width = this->ranks() == 1 ? tile_columns(left.rows(), sizeof(T))
+                                           : columns_in(message_bytes, left.rows(), sizeof(T));
     tile_.resize(static_cast<std::size_t>(left.rows() * width));
     for (Index begin = 0; begin < right.rows(); begin += width) {
       const Index columns = std::min(width, right.rows() - begin);
-      this->product(left, right, begin, columns, tile_.data());
+      this->product(left, right, begin, columns, tile_.data(), beside, begin);
       this->sum(std::span(tile_.data(), static_cast<std::size_t>(left.rows() * columns)));
       apply(begin, ConstMatrixMap<T>(tile_.data(), left.rows(), columns));
     }
@@ -125,7 +127,8 @@ class ShardedExchange final : public ExchangeBase<T> {
   }
 
   void outer_product(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
-                     const typename Exchange<T>::Apply& apply) override {
+                     const typename Exchange<T>::Apply& apply,
+                     const ReadNext<T>& /*beside*/) override {
     // Round k takes the k-th piece of every rank's columns, so that all ranks reduce and update in
     // each round. The first rank has the most columns (part_of).
     const Index rows = left.rows();
@@ -177,17 +180,17 @@ class FactorExchange final : public ExchangeBase<T> {
   Range own_columns(Index cols) const override { return columns_of(this->comm_->rank(), cols); }
 
   void outer_product(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
-                     const typename Exchange<T>::Apply& apply) override {
+                     const typename Exchange<T>::Apply& apply, const ReadNext<T>& beside) override {
     const Index rows = left.rows();
     const Range own = own_columns(right.rows());
     const Index samples = gather(left, right, own);
     const ConstMatrixMap<T> all_left(left_.data(), rows, samples);
     const ConstMatrixMap<T> own_right(right_.data(), own.size(), samples);
-    const Index width = columns_in(cache_tile_bytes, rows, sizeof(T));
+    const Index width = tile_columns(rows, sizeof(T));
     tile_.resize(static_cast<std::size_t>(rows * width));
     for (Index begin = 0; begin < own.size(); begin += width) {
       const Index columns = std::min<Index>(width, own.size() - begin);
-      this->product(all_left, own_right, begin, columns, tile_.data());
+      this->product(all_left, own_right, begin, columns, tile_.data(), beside, own.begin + begin);
       apply(own.begin + begin, ConstMatrixMap<T>(tile_.data(), rows, columns));
     }
   }
@@ -242,6 +245,13 @@ class FactorExchange final : public ExchangeBase<T> {
 };
 
 }  // namespace
+
+Index tile_columns(Index rows, std::size_t element_bytes) {
+  constexpr Index bytes = Index{256} << 10U;  // of the tile; with its neighbours four times that
+  constexpr Index multiple = 24;              // of the columns of the ordered products' tiles
+  const Index columns = bytes * omp_get_max_threads() / (rows * static_cast<Index>(element_bytes));
+  return std::max(multiple, columns / multiple * multiple);
+}
 
 std::string choose_exchange(std::string_view name, const ExchangeSetting& setting) {
   if (name == "dense" || name == "sharded" || name == "factor" || name == "row") {

@@ -20,8 +20,8 @@ class RowExchange final : public Exchange<T> {
   std::string_view name() const override { return "row"; }
   Range own_columns(Index cols) const override { return same_columns_->own_columns(cols); }
   void outer_product(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
-                     const typename Exchange<T>::Apply& apply) override {
-    same_columns_->outer_product(left, right, apply);
+                     const typename Exchange<T>::Apply& apply, const ReadNext<T>& beside) override {
+    same_columns_->outer_product(left, right, apply, beside);
   }
   void publish(MatrixMap<T> updated) override { same_columns_->publish(updated); }
   void sum(std::span<T> values) override { world_->sum(values); }

@@ -1,48 +1,18 @@
 #include "relgrad/model/parameters.hpp"
 
 #include <fmt/format.h>
-#include <sys/mman.h>
 
 #include <algorithm>
-#include <cstdint>
-#include <cstdlib>
-#include <new>
 
 #include "relgrad/core/error.hpp"
 
 namespace relgrad {
 
 namespace {
-/// A column of W may span several pages of 4 KiB: products that walk along rows then miss in the
-/// page tables at every number. Only advice: where the kernel does not take it, nothing changes.
-void ask_for_huge_pages(void* memory, std::size_t bytes) {
-#ifdef MADV_HUGEPAGE
-  constexpr std::uintptr_t page = 4096;
-  constexpr std::size_t worth_it = std::size_t{4} << 20;
-  if (bytes < worth_it) return;
-  const auto begin = reinterpret_cast<std::uintptr_t>(memory);
-  const auto first = (begin + page - 1) / page * page;
-  madvise(reinterpret_cast<void*>(first), begin + bytes - first, MADV_HUGEPAGE);
-#else
-  static_cast<void>(memory);
-  static_cast<void>(bytes);
-#endif
-}
-
 // Every parameter begins on a cache line, so that vector loads are aligned and tiles do not share
 // one.
 constexpr std::size_t alignment = 64;
 }  // namespace
-
-template <class T>
-ParameterStore<T>::Buffer::Buffer(std::size_t size)
-    : memory_(std::calloc(size * sizeof(T) + alignment, 1)) {
-  if (memory_ == nullptr) throw std::bad_alloc();
-  void* start = memory_.get();
-  std::size_t space = size * sizeof(T) + alignment;
-  aligned_ = static_cast<T*>(std::align(alignment, size * sizeof(T), start, space));
-  ask_for_huge_pages(memory_.get(), size * sizeof(T) + alignment);
-}
 
 template <class T>
 ParameterId ParameterStore<T>::add(std::string name, ParameterGroup group, Index rows, Index cols) {
@@ -62,7 +32,7 @@ ParameterId ParameterStore<T>::add(std::string name, ParameterGroup group, Index
 
 template <class T>
 void ParameterStore<T>::allocate(int moments) {
-  values_ = Buffer(flat_size_);
+  values_ = HugePageBuffer<T>(flat_size_);
   allocate_moments(moments);
 }
 

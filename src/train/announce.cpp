@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "relgrad/core/log.hpp"
+#include "relgrad/train/product_choice.hpp"
 #include "relgrad/train/progress.hpp"
 
 namespace relgrad {
@@ -35,10 +36,10 @@ void announce(const TrainOptions& options, const DatasetInfo& dataset, const Mod
   log_info(fmt::format("model: {} transform > {} > {} latent; {} parameters, {}",
                        name_of(model.transform->kind()), layers, name_of(model.flow->latent()),
                        parameters, options.precision));
-  log_info(fmt::format("{} rank{} x {} thread{}, {} gradient, {} exchange{}, {} products",
-                       world_size, world_size == 1 ? "" : "s", options.threads,
-                       options.threads == 1 ? "" : "s", options.gradient, exchange.name(), sharing,
-                       name_of(products.backend())));
+  log_info(fmt::format("{} rank{} x {} thread{}, {} gradient, {} exchange{}", world_size,
+                       world_size == 1 ? "" : "s", options.threads, options.threads == 1 ? "" : "s",
+                       options.gradient, exchange.name(), sharing));
+  log_info(fmt::format("products: {}", describe(products)));
   if (options.threads > cores_available()) {
     log_warning(fmt::format(
         "--threads {} on {} core{}: start mpirun with --bind-to none or --map-by slot:PE={}",

@@ -15,9 +15,11 @@
 #include "relgrad/linalg/lu.hpp"
 #include "relgrad/mpi/agreement.hpp"
 #include "relgrad/train/determinism.hpp"
+#include "relgrad/train/product_choice.hpp"
 #include "relgrad/train/run_directory.hpp"
 #include "relgrad/train/sharing.hpp"
 #include "relgrad/train/step.hpp"
+#include "train/step_floor.hpp"
 
 namespace relgrad {
 
@@ -37,6 +39,7 @@ FlowSpec spec_of(const BenchStepOptions& options, Index dimension) {
 TrainOptions train_options(const BenchStepOptions& options) {
   TrainOptions train;
   train.products = options.products;
+  train.compute = options.compute;
   train.exchange = options.exchange;
   train.row_groups = options.row_groups;
   train.batch_size = options.batch_size;
@@ -72,7 +75,7 @@ struct Bench {
   std::int64_t done = 0;
 
   Bench(const BenchStepOptions& options, Index dimension, const mpi::Communicator& comm)
-      : products(product_backend_of(train_options(options))),
+      : products(choose_products<T>(train_options(options), dimension, comm)),
         sharing(train_options(options), dimension, comm, products),
         flow(spec_of(options, dimension), products, sharing.row_group()),
         exchange(sharing.make_exchange()),
@@ -98,6 +101,7 @@ double check(const BenchStepOptions& options, const mpi::Communicator& comm) {
   constexpr Index dimension = 24;
   BenchStepOptions small = options;
   small.optimizer = "sgd";
+  small.compute = "float32";
   Bench<double> fast(small, dimension, comm);
   small.exchange = "dense";
   small.deterministic = false;
@@ -178,11 +182,6 @@ double milliseconds_of(Bench<float>& bench) {
       .count();
 }
 
-double median_of(std::vector<double> values) {
-  std::ranges::sort(values);
-  return values[values.size() / 2];
-}
-
 nlohmann::json time_steps(const BenchStepOptions& options, const mpi::Communicator& comm) {
   Bench<float> bench(options, options.dim, comm);
   BenchStepOptions other = options;
@@ -195,34 +194,62 @@ nlohmann::json time_steps(const BenchStepOptions& options, const mpi::Communicat
   }
   bench.step.take_seconds();
   bench.step.take_bytes_sent();
+  FloorMeter meter;
   std::vector<double> milliseconds;
   std::vector<double> without_milliseconds;
   for (std::int64_t i = 0; i < options.steps; ++i) {
+    meter.measure();
     milliseconds.push_back(milliseconds_of(bench));
     if (without) without_milliseconds.push_back(milliseconds_of(*without));
   }
   const StepSeconds parts = bench.step.take_seconds();
   const double n = static_cast<double>(options.steps);
-  std::ranges::sort(milliseconds);
-  const double d = static_cast<double>(options.dim);
-  // 8 B D^2 flops a layer, 6 the first (MATH section 2)
-  const double flops = (8.0 * static_cast<double>(options.layers) - 2.0) *
-                       static_cast<double>(options.batch_size) * d * d;
-  const double median = median_of(milliseconds);
-  nlohmann::json time = {{"median_ms", median},
-                         {"min_ms", milliseconds.front()},
-                         {"max_ms", milliseconds.back()},
+  const Spread spread = spread_of(milliseconds);
+  const int ranks = comm.world_size();
+  const StepWork work =
+      work_of_step(options.dim, options.layers, static_cast<double>(options.batch_size) / ranks,
+                   bench.flow.parameters().moment_count(), ranks);
+  nlohmann::json time = {{"median_ms", spread.median},
+                         {"min_ms", spread.least},
+                         {"lower_quartile_ms", spread.lower_quartile},
+                         {"upper_quartile_ms", spread.upper_quartile},
+                         {"max_ms", spread.most},
                          {"steps", options.steps},
-                         {"gflops_per_s", flops / median * 1e-6},
+                         {"gflops_per_s", work.flops * ranks / spread.median * 1e-6},
                          {"ms_by_part",
                           {{"forward", parts.forward / n * 1e3},
                            {"backward", parts.backward / n * 1e3},
                            {"exchange", parts.exchange / n * 1e3},
                            {"wait", parts.wait / n * 1e3},
                            {"optimizer", parts.optimizer / n * 1e3}}},
-                         {"bytes_sent_per_step", bench.step.take_bytes_sent() / options.steps}};
-  if (without) time["not_deterministic_median_ms"] = median_of(without_milliseconds);
+                         {"bytes_sent_per_step", bench.step.take_bytes_sent() / options.steps},
+                         {"floor", meter.report(work, spread)},
+                         {"products", to_json(bench.products)}};
+  if (without) time["not_deterministic_median_ms"] = spread_of(without_milliseconds).median;
   return time;
+}
+
+void print_floor(const nlohmann::json& floor) {
+  const auto number = [&](const char* key) { return floor[key].get<double>(); };
+  const auto spread = [&](const char* key, const char* format) {
+    const auto& of = floor[key];
+    return fmt::format(fmt::runtime(format), of["median"].get<double>(), of["min"].get<double>(),
+                       of["max"].get<double>());
+  };
+  fmt::print("floor   {:.2f} ms, by {}: max({:.2f} GFLOP / peak, {:.0f} MB / bandwidth)\n",
+             number("floor_ms"), floor["bound_by"].get<std::string>(), number("flops") * 1e-9,
+             number("bytes") * 1e-6);
+  fmt::print("  peak       {}\n", spread("peak_gflops_per_s",
+                                         "{:.1f} GFLOP/s, {:.1f} ... {:.1f}: multiply-adds in "
+                                         "registers, all threads of a rank"));
+  fmt::print("  bandwidth  {}\n",
+             spread("bandwidth_gb_per_s",
+                    "{:.1f} GB/s, {:.1f} ... {:.1f}: three arrays read and written"));
+  fmt::print(
+      "ratio   step / floor {:.2f}, {:.2f} ... {:.2f}; {:.2f} to the floor of a step that "
+      "keeps gradients in cache\n",
+      number("step_over_floor"), number("step_over_floor_min"), number("step_over_floor_max"),
+      number("step_over_fused_floor"));
 }
 
 }  // namespace
@@ -250,7 +277,8 @@ int bench_step(const BenchStepOptions& options, const mpi::Communicator& comm) {
         {"threads", options.threads},
         {"ranks", comm.world_size()},
         {"exchange", exchange_of(train_options(options), options.dim, comm.world_size())},
-        {"products", name_of(product_backend_of(train_options(options)))},
+        {"products", options.products},
+        {"compute", options.compute},
         {"deterministic", options.deterministic},
         {"precision", "float32"}}}};
   mpi::together(comm, [&] {
@@ -263,8 +291,11 @@ int bench_step(const BenchStepOptions& options, const mpi::Communicator& comm) {
     const auto ms = [&](const char* key) { return time[key].get<double>(); };
     fmt::print("check   fast step against plain gradient times M^T M: {:.1e}, limit {:.0e}\n",
                error, limit);
-    fmt::print("time    median {:.2f} ms, min {:.2f}, max {:.2f} over {} steps after {} warm-ups\n",
-               ms("median_ms"), ms("min_ms"), ms("max_ms"), options.steps, options.warmup);
+    fmt::print(
+        "time    median {:.2f} ms, quartiles {:.2f} and {:.2f}, min {:.2f}, max {:.2f} over {} "
+        "steps after {} warm-ups\n",
+        ms("median_ms"), ms("lower_quartile_ms"), ms("upper_quartile_ms"), ms("min_ms"),
+        ms("max_ms"), options.steps, options.warmup);
     if (options.deterministic) {
       fmt::print(
           "        without --deterministic, turn by turn: median {:.2f} ms; cost {:+.1f} %\n",
@@ -272,6 +303,7 @@ int bench_step(const BenchStepOptions& options, const mpi::Communicator& comm) {
           100.0 * (ms("median_ms") / ms("not_deterministic_median_ms") - 1.0));
     }
     fmt::print("rate    {:.0f} GFLOP/s in matrix products\n", ms("gflops_per_s"));
+    print_floor(time["floor"]);
     for (const auto& [part, value] : time["ms_by_part"].items()) {
       fmt::print("  {:10} {:8.2f} ms\n", part, value.get<double>());
     }

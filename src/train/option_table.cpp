@@ -207,11 +207,15 @@ Rows parallel_rows() {
              resumable),
       number("threads", &O::threads, Range<Integer>{.least = 1, .most = 1024}, "threads",
              "per rank", free),
-      choice(
-          "products", &O::products, {"auto", "openblas", "onednn", "ordered"},
-          "library of matrix products; auto: the fastest built in; ordered: relgrad's own, whose "
-          "bits depend on nothing but the numbers",
-          resumable),
+      choice("products", &O::products, {"auto", "openblas", "onednn", "ordered"},
+             "matrix products; auto: for each shape the fastest, measured at the start; ordered: "
+             "relgrad's own, whose bits depend on nothing but the numbers",
+             resumable),
+      choice("compute", &O::compute, {"float32", "bf16"},
+             "operands of matrix products; bf16: rounded to 8 bits of mantissa and summed in "
+             "float32, weights and moments stay float32; faster on CPUs with AVX512-BF16 or AMX "
+             "(with oneDNN), the same numbers at no gain elsewhere",
+             resumable),
       boolean("deterministic", &O::deterministic,
               "the same bits for any number of ranks and threads, also when a run is resumed on "
               "another number of them",

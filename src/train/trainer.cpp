@@ -13,6 +13,7 @@
 #include "relgrad/train/evaluation.hpp"
 #include "relgrad/train/metrics.hpp"
 #include "relgrad/train/option_table.hpp"
+#include "relgrad/train/product_choice.hpp"
 #include "relgrad/train/progress.hpp"
 #include "relgrad/train/resume.hpp"
 #include "relgrad/train/run_checkpoints.hpp"
@@ -53,7 +54,7 @@ class Trainer {
         comm_(comm),
         dataset_(dataset),
         run_(run),
-        products_(product_backend_of(options)),
+        products_(choose_products<T>(options, dataset.dimension, comm)),
         train_(open_split(options.data, dataset, "train", comm)),
         sharing_(options, dataset.dimension, comm, products_),
         model_(build_model<T>(options, dataset, train_, products_, comm, sharing_.row_group())),
@@ -348,7 +349,9 @@ void Trainer<T>::write_status(const std::string& state, int exit_code) const {
                            {"exit_code", exit_code},
                            {"step", state_.step},
                            {"epoch", state_.epochs_done()},
-                           {"world_size", comm_.world_size()}};
+                           {"world_size", comm_.world_size()},
+                           {"products", to_json(products_)},
+                           {"compute", options_.compute}};
   if (std::isfinite(state_.best_val_bits_per_dim)) {
     status["best_val_bits_per_dim"] = state_.best_val_bits_per_dim;
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <functional>
 #include <vector>
 
 #include "relgrad/gradient/buffer.hpp"
@@ -53,6 +54,13 @@ bool is_small(const ParameterInfo& info) {
   return !is_square(info.group) && info.group != ParameterGroup::running;
 }
 
+/// What a tile's update reads beside its gradient.
+template <class T>
+ReadNext<T> read_by_update(ParameterStore<T>& store, ParameterId id) {
+  return {store.values(id).data(), store.moment_count() > 0 ? store.moment(0, id).data() : nullptr,
+          store.moment_count() > 1 ? store.moment(1, id).data() : nullptr};
+}
+
 double lr_of(const ParameterInfo& info, const StepNumbers& numbers) {
   return info.group == ParameterGroup::spline ? numbers.spline_lr : numbers.lr;
 }
@@ -85,11 +93,12 @@ class FusedUpdate final : public Update<T> {
 
   void outer_product(ParameterId id, const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
                      const PerSampleTerm<T>& term) override {
-    exchange_->outer_product(left, right, [&](Index col_begin, const ConstMatrixMap<T>& tile) {
+    const auto apply_tile = [&](Index col_begin, const ConstMatrixMap<T>& tile) {
       apply(tile_of(*store_, id, col_begin,
                     std::span(tile.data(), static_cast<std::size_t>(tile.size())), term),
             lr_of(store_->info(id), numbers_));
-    });
+    };
+    exchange_->outer_product(left, right, std::ref(apply_tile), read_by_update(*store_, id));
     exchange_->publish(store_->matrix(id));
   }
 
@@ -101,16 +110,17 @@ class FusedUpdate final : public Update<T> {
     std::copy_n(values.data() + values.rows() * own.begin, before_.size(), before_.data());
     outer_product(first.id, first.left, first.right, first.term);
     const double lr = lr_of(store_->info(second.id), numbers_);
-    exchange_->outer_product(
-        second.left, second.right, [&](Index col_begin, const ConstMatrixMap<T>& tile) {
-          UpdateTile<T> part =
-              tile_of(*store_, second.id, col_begin,
-                      std::span(tile.data(), static_cast<std::size_t>(tile.size())), second.term);
-          if (second.term.matrix == values.data()) {
-            part.matrix = before_.data() + values.rows() * (col_begin - own.begin);
-          }
-          apply(part, lr);
-        });
+    const auto apply_tile = [&](Index col_begin, const ConstMatrixMap<T>& tile) {
+      UpdateTile<T> part =
+          tile_of(*store_, second.id, col_begin,
+                  std::span(tile.data(), static_cast<std::size_t>(tile.size())), second.term);
+      if (second.term.matrix == values.data()) {
+        part.matrix = before_.data() + values.rows() * (col_begin - own.begin);
+      }
+      apply(part, lr);
+    };
+    exchange_->outer_product(second.left, second.right, std::ref(apply_tile),
+                             read_by_update(*store_, second.id));
     exchange_->publish(store_->matrix(second.id));
   }
 
@@ -168,9 +178,10 @@ class ClippedUpdate final : public Update<T> {
   void outer_product(ParameterId id, const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
                      const PerSampleTerm<T>& term) override {
     const std::span<T> whole = gradient_.sum(id);
-    exchange_->outer_product(left, right, [&](Index col_begin, const ConstMatrixMap<T>& tile) {
+    const auto keep_tile = [&](Index col_begin, const ConstMatrixMap<T>& tile) {
       std::copy_n(tile.data(), tile.size(), whole.data() + col_begin * tile.rows());
-    });
+    };
+    exchange_->outer_product(left, right, std::ref(keep_tile));
     gradient_.per_sample(id, term);
   }
 

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMMANDS = ["prepare", "train", "evaluate", "score", "sample", "inspect", "audit-order", "bench"]
 TRAIN_OPTIONS = """data run resume layers activation last-activation marginal latent init transform
     gradient optimizer lr spline-lr schedule warmup batch-size epochs max-steps max-seconds patience
-    seed precision exchange threads products save-every-seconds eval-every keep-last config""".split()
+    seed precision exchange threads products compute save-every-seconds eval-every keep-last config""".split()
 
 
 def relgrad(*words, **environment):

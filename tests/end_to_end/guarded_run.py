@@ -6,7 +6,8 @@ from support import checkpoints, numpy, prepared
 
 ROWS = 400
 EPOCH = 14  # steps; the last has 10 samples. The run has a checkpoint after each: validation falls.
-OPTIONS = ["--batch-size", 30, "--log-every", 1, "--activation", "smooth-leaky-relu"]
+OPTIONS = ["--batch-size", 30, "--log-every", 1, "--activation", "smooth-leaky-relu",
+           "--products", "openblas"]  # bits are compared between runs
 
 
 def report(directory):

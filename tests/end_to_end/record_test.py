@@ -84,6 +84,71 @@ class History(GuardTest):
         self.assertEqual(support.manifest(checkpoints(directory)[-1])["state"]["history"], [])
 
 
+class Seconds(GuardTest):
+    PARTS = {"data", "forward", "backward", "exposed_exchange", "optimizer", "checkpoint", "other"}
+
+    def test_of_parts_add_up_to_those_of_the_steps(self):
+        for ranks in (1, 2):
+            with self.subTest(ranks=ranks):
+                directory = self.folder / f"seconds-{ranks}"
+                must(*self.words(directory), ranks=ranks)
+                lines = support.metrics(directory, "train")
+                self.assertTrue(lines)
+                other = 0
+                for line in lines:
+                    parts = dict(line["seconds_by_part"])
+                    exchange = parts.pop("exchange")  # without waiting for the other ranks
+                    self.assertEqual(set(parts), self.PARTS)
+                    self.assertAlmostEqual(sum(parts.values()), line["seconds"], delta=1e-9)
+                    self.assertGreaterEqual(parts["exposed_exchange"], exchange)
+                    for name, seconds in parts.items():
+                        self.assertGreaterEqual(seconds, -1e-9, name)
+                    other += parts["other"]
+                # What no part accounts for: lines of metrics and progress, a step each here.
+                self.assertLess(other, 0.5 * sum(line["seconds"] for line in lines))
+
+
+class Products(GuardTest):
+    def test_are_told_and_kept_in_the_status(self):
+        directory = self.folder / "auto"
+        result = must("train", "--data", self.data, "--run", directory, "--batch-size", 30,
+                      "--max-steps", 2, ranks=2)
+        self.assertRegex(result.err,
+                         r"products: W X \(\d+ x 15 x \d+\) \w+, W\^T \[Delta \| Y\] ")
+        products = json.loads((directory / "STATUS").read_text())["products"]
+        self.assertEqual([p["product"] for p in products],
+                         ["W X", "W^T [Delta | Y]", "W^T [Delta | Y]", "Delta P^T"])
+        self.assertLessEqual({p["backend"] for p in products}, {"openblas", "onednn", "ordered"})
+
+    def test_of_deterministic_runs_and_named_ones_are_not_chosen(self):
+        for options, products in ((("--deterministic",), "ordered"),
+                                  (("--products", "openblas"), "openblas")):
+            directory = self.folder / products
+            result = must("train", "--data", self.data, "--run", directory, "--batch-size", 30,
+                          "--max-steps", 2, *options)
+            self.assertIn(f"products: {products}\n", result.err)
+            self.assertEqual(json.loads((directory / "STATUS").read_text())["products"], products)
+
+    def test_on_bf16_operands_end_near_those_on_float32(self):
+        bits = {}
+        for compute in ("float32", "bf16"):
+            directory = self.folder / compute
+            result = must(*self.words(directory, "--compute", compute, epochs=6))
+            self.assertEqual("bf16" in result.err, compute == "bf16", result.err)
+            bits[compute] = support.metrics(directory, "val")
+        first, last = bits["float32"][0], bits["float32"][-1]
+        gain = first["val_bits_per_dim"] - last["val_bits_per_dim"]
+        self.assertGreater(gain, 0.1)
+        self.assertAlmostEqual(bits["bf16"][-1]["val_bits_per_dim"], last["val_bits_per_dim"],
+                               delta=0.1 * gain)
+        # The step's operands alone are rounded: the start is the same but for them.
+        self.assertNotEqual(bits["bf16"][-1]["val_bits_per_dim"], last["val_bits_per_dim"])
+
+    def test_bf16_is_not_for_double_precision(self):
+        self.refuses(self.words(self.folder / "double", "--compute", "bf16", "--precision",
+                                "float64"), 2, "--compute", "--precision")
+
+
 class AuditOrder(GuardTest):
     def audit(self, where, first, end, *options):
         """Objects that audit-order prints for steps [first, end)."""

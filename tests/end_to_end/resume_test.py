@@ -15,7 +15,8 @@ from support import checkpoints, finish, must, numpy, prepared, rank_process, re
 ROWS = 400
 STEPS = 14 * 60
 OPTIONS = {"batch-size": 30, "epochs": 60, "eval-every": 4, "warmup": 40, "log-every": 5,
-           "weight-decay": 0.01, "spline-bins": 4, "keep-every": 0}
+           "weight-decay": 0.01, "spline-bins": 4, "keep-every": 0,
+           "products": "openblas"}  # bits are compared between runs
 
 
 def contents(directory):

@@ -25,7 +25,8 @@ RANKS = 2
 ROWS, BATCH, EPOCHS = 400, 30, 1000
 STEPS = EPOCHS * 14  # the last batch of an epoch has 10 samples
 OPTIONS = {"activation": "smooth-leaky-relu", "batch-size": BATCH, "epochs": EPOCHS,
-           "eval-every": 100, "warmup": 400, "log-every": 50, "keep-every": 0}
+           "eval-every": 100, "warmup": 400, "log-every": 50, "keep-every": 0,
+           "products": "openblas"}  # bits are compared between runs
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
 
 

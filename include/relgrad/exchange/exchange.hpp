@@ -45,8 +45,11 @@ class Exchange {
   /// Sum over ranks of left right^T (left rows x b, right cols x b; b may differ, even be zero),
   /// handed to `apply` tile by tile for this rank's own columns; each tile is in cache when it
   /// comes.
+  /// @param beside  matrices of the product's shape that `apply` reads at each tile's columns;
+  /// null:
+  ///                none
   virtual void outer_product(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
-                             const Apply& apply) = 0;
+                             const Apply& apply, const ReadNext<T>& beside = {}) = 0;
   /// After outer_product: every rank's own columns of the updated matrix go to all ranks.
   virtual void publish(MatrixMap<T> updated) = 0;
   /// In-place sum over ranks of small parameters' gradients: one message.
@@ -60,6 +63,10 @@ class Exchange {
  protected:
   ExchangeCost cost_;
 };
+
+/// Columns of a tile of an outer product of `rows` rows whose every column is at hand: it stays in
+/// cache between the product that makes it and the optimizer, with what that reads beside it.
+Index tile_columns(Index rows, std::size_t element_bytes);
 
 /// What a scheme is chosen by.
 struct ExchangeSetting {

@@ -2,12 +2,11 @@
 /// The one store of parameters: name, global shape, the block held here, values, moments.
 /// Reduction, optimizer, checkpoint and export are loops over it.
 #include <cstddef>
-#include <cstdlib>
-#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "relgrad/core/huge_page_buffer.hpp"
 #include "relgrad/core/partition.hpp"
 #include "relgrad/core/types.hpp"
 
@@ -64,26 +63,10 @@ class ParameterStore {
   std::span<const T> flat() const { return {values_.get(), flat_size_}; }
 
  private:
-  /// Zeroed memory on a cache line. Pages that are never touched (moments of columns that another
-  /// rank updates) take no memory.
-  class Buffer {
-   public:
-    Buffer() = default;
-    explicit Buffer(std::size_t size);
-    T* get() const { return aligned_; }
-
-   private:
-    struct Free {
-      void operator()(void* pointer) const { std::free(pointer); }
-    };
-    std::unique_ptr<void, Free> memory_;
-    T* aligned_ = nullptr;
-  };
-
   std::vector<ParameterInfo> infos_;
   std::size_t flat_size_ = 0;
-  Buffer values_;
-  std::vector<Buffer> moments_;
+  HugePageBuffer<T> values_;
+  std::vector<HugePageBuffer<T>> moments_;
 };
 
 }  // namespace relgrad

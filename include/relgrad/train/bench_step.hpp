@@ -19,6 +19,7 @@ struct BenchStepOptions {
   std::string exchange = "auto";
   std::int64_t row_groups = 0;  // with row: ranks that share every W; 0: all
   std::string products = "auto";
+  std::string compute = "float32";
   bool deterministic = false;  // beside the same step without it, turn by turn
   std::uint64_t seed = 1;
   std::string dump;  // .h5: weights before, batch, weights after ONE step; nothing is timed

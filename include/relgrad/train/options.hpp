@@ -63,11 +63,12 @@ struct TrainOptions {
   double watchdog_seconds = 0;  // 0: off
 
   // parallel
-  std::string exchange = "auto";  // auto | dense | sharded | factor | row
-  std::int64_t row_groups = 0;    // with row: ranks that share every W; 0: all
-  std::int64_t threads = 1;       // per rank
-  std::string products = "auto";  // auto | openblas | onednn | ordered
-  bool deterministic = false;     // the same bits for any number of ranks and threads
+  std::string exchange = "auto";    // auto | dense | sharded | factor | row
+  std::int64_t row_groups = 0;      // with row: ranks that share every W; 0: all
+  std::int64_t threads = 1;         // per rank
+  std::string products = "auto";    // auto | openblas | onednn | ordered
+  std::string compute = "float32";  // operands of products: float32 | bf16
+  bool deterministic = false;       // the same bits for any number of ranks and threads
 
   // run directory
   double save_every_seconds = 900;

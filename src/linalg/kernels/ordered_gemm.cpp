@@ -20,6 +20,34 @@ namespace {
 
 #ifdef RELGRAD_X86_PRODUCTS
 
+/// Brings blocks of memory into the second level of cache, piece by piece, in the order they lie.
+struct NextBlocks {
+  std::array<const char*, 3> at = {};
+  Index fetched = 0;  // bytes of each
+  Index bytes = 0;
+
+  template <class T>
+  explicit NextBlocks(const OrderedProduct<T>& p) {
+    for (const T* block : p.read_next) {
+      if (block == nullptr) continue;
+      at[static_cast<std::size_t>(count++)] = reinterpret_cast<const char*>(block);
+      bytes = p.m * p.n * static_cast<Index>(sizeof(T));
+    }
+  }
+  RELGRAD_INLINE void fetch(Index more) {
+    const Index end = fetched + more < bytes ? fetched + more : bytes;
+    for (int i = 0; i < count; ++i) {
+      for (Index b = fetched; b < end; b += 64) {
+        __builtin_prefetch(at[static_cast<std::size_t>(i)] + b, 0, 2);
+      }
+    }
+    fetched = end;
+  }
+
+ private:
+  int count = 0;
+};
+
 /// to[k][16 or 32 rows] from columns of `from` that start `ld` apart.
 template <class T>
 RELGRAD_INLINE void transpose_scalar(const T* from, Index ld, Index rows, Index depth, T* to) {
@@ -53,6 +81,7 @@ RELGRAD_INLINE void transpose_8x8(const float* from, Index ld, float* to, Index 
   __m256 r[8];
   __m256 s[8];
   for (int i = 0; i < 8; ++i) r[i] = _mm256_loadu_ps(from + i * ld);
+  for (int i = 0; i < 8; ++i) __builtin_prefetch(from + (i + rows) * ld);  // of the next panel
   for (int i = 0; i < 4; ++i) {
     s[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
     s[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
@@ -146,6 +175,7 @@ OrderedProduct<T> rows_of(OrderedProduct<T> p, Index begin, Index rows) {
   p.m = rows;
   p.a += p.a_transposed ? begin * p.lda : begin;
   p.c += begin;
+  for (const T*& block : p.read_next) block += block == nullptr ? 0 : begin * p.n;
   return p;
 }
 

@@ -3,6 +3,8 @@
 ///   c <- fma(a_k, b_k, c), k = 0, 1, ..., K - 1, starting from 0 or from the c that was there.
 /// An element's bits therefore depend on its own row and column alone: not on the shape of the
 /// call, the place of the column in it, the number of threads or the width of the CPU's vectors.
+#include <array>
+
 #include "relgrad/core/types.hpp"
 
 namespace relgrad::kernels {
@@ -21,6 +23,8 @@ struct OrderedProduct {
   bool add;
   T* c;
   Index ldc;
+  /// Blocks of m n numbers that are brought near while the product is computed; null: none.
+  std::array<const T*, 3> read_next = {};
 };
 
 /// The widest vectors a product may use; the CPU may have less.

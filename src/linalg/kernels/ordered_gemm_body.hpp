@@ -49,8 +49,8 @@ void tile(Index depth, Panel<T> a, const T* b, T* c, Index ldc, bool add) {
     const Vector a_low = load<T>(a.from);
     const Vector a_high = load<T>(a.from + S::lanes);
     if constexpr (keeps) {
-      __builtin_prefetch(a.from + 16 * a.stride);
-      __builtin_prefetch(a.from + 16 * a.stride + S::lanes);
+      __builtin_prefetch(a.from + 2 * S::rows - 1);  // of the next panel, the same k
+      if constexpr (S::rows * sizeof(T) > 64) __builtin_prefetch(a.from + S::rows + S::lanes - 1);
       store<T>(a.keep, a_low);
       store<T>(a.keep + S::lanes, a_high);
       a.keep += S::rows;
@@ -115,13 +115,20 @@ void pack_a(const OrderedProduct<T>& p, Index i, Index rows, Index k0, Index dep
   }
 }
 
-/// Columns [j0, j0 + columns) and depth [k0, k0 + depth) of op(B), as panels [k][Shape::columns];
-/// the last panel is as narrow as what is left.
+/// Columns of the next tile when `left` are left. Tiles of one or two columns are slow: a chain of
+/// multiply-adds has its latency. The last but one gives some of its own.
+template <class T>
+RELGRAD_INLINE Index tile_width(Index left) {
+  constexpr Index most = Shape<T>::columns;
+  constexpr Index least = most / 2 + 1;
+  return left <= most ? left : left < most + least - 1 ? (left + 1) / 2 : most;
+}
+
+/// Columns [j0, j0 + columns) and depth [k0, k0 + depth) of op(B), as panels [k][tile_width].
 template <class T>
 void pack_b(const OrderedProduct<T>& p, Index j0, Index columns, Index k0, Index depth, T* to) {
-  using S = Shape<T>;
-  for (Index panel = 0; panel < columns; panel += S::columns) {
-    const Index here = columns - panel < S::columns ? columns - panel : S::columns;
+  for (Index panel = 0, here = 0; panel < columns; panel += here) {
+    here = tile_width<T>(columns - panel);
     const Index j = j0 + panel;
     if (p.b_transposed) {
       for (Index k = 0; k < depth; ++k) {
@@ -146,7 +153,7 @@ void pack_b(const OrderedProduct<T>& p, Index j0, Index columns, Index k0, Index
 /// packed on the way, if it need not be turned; it stays in the first-level cache.
 template <class T>
 void panel_of(const OrderedProduct<T>& p, Index i, Index j0, Index columns, Index k0, Index depth,
-              T* packed_a, const T* packed_b) {
+              T* packed_a, const T* packed_b, NextBlocks& next) {
   using S = Shape<T>;
   const Index tall = p.m - i < S::rows ? p.m - i : S::rows;
   const bool add = p.add || k0 > 0;
@@ -156,13 +163,14 @@ void panel_of(const OrderedProduct<T>& p, Index i, Index j0, Index columns, Inde
   } else {
     pack_a(p, i, tall, k0, depth, packed_a);
   }
-  for (Index j = 0; j < columns; j += S::columns) {
-    const int wide = static_cast<int>(columns - j < S::columns ? columns - j : S::columns);
+  for (Index j = 0, wide = 0; j < columns; j += wide) {
+    wide = tile_width<T>(columns - j);
+    if (k0 + depth == p.k) next.fetch(tall * wide * static_cast<Index>(sizeof(T)));
     T* c = p.c + i + (j0 + j) * p.ldc;
     if (tall == S::rows) {
-      tile_of<T>(wide, depth, a, packed_b + j * depth, c, p.ldc, add);
+      tile_of<T>(static_cast<int>(wide), depth, a, packed_b + j * depth, c, p.ldc, add);
     } else {
-      edge_tile<T>(tall, wide, depth, a, packed_b + j * depth, c, p.ldc, add);
+      edge_tile<T>(tall, static_cast<int>(wide), depth, a, packed_b + j * depth, c, p.ldc, add);
     }
     a = {packed_a, S::rows, nullptr};
   }
@@ -171,13 +179,14 @@ void panel_of(const OrderedProduct<T>& p, Index i, Index j0, Index columns, Inde
 template <class T>
 void gemm(const OrderedProduct<T>& p, T* packed_a, T* packed_b) {
   using S = Shape<T>;
+  NextBlocks next(p);
   for (Index j0 = 0; j0 < p.n; j0 += S::block_columns) {
     const Index columns = p.n - j0 < S::block_columns ? p.n - j0 : S::block_columns;
     for (Index k0 = 0; k0 < p.k; k0 += S::depth) {
       const Index depth = p.k - k0 < S::depth ? p.k - k0 : S::depth;
       pack_b(p, j0, columns, k0, depth, packed_b);
       for (Index i = 0; i < p.m; i += S::rows) {
-        panel_of(p, i, j0, columns, k0, depth, packed_a, packed_b);
+        panel_of(p, i, j0, columns, k0, depth, packed_a, packed_b, next);
       }
     }
   }

@@ -1,5 +1,8 @@
 #include "optim/kernels/update.hpp"
 
+#include <omp.h>
+
+#include <algorithm>
 #include <cmath>
 
 #include "relgrad/core/simd_math.hpp"
@@ -71,31 +74,56 @@ RELGRAD_INLINE void adam(const UpdateLoop<T>& loop, T* m, T* v, const AdamNumber
   });
 }
 
+/// Calls work(begin, part) for parts of a tile, one a thread: moments begin at `begin`.
+template <class T, class Work>
+void for_each_part(const UpdateLoop<T>& loop, const Work& work) {
+  constexpr std::size_t worth_a_thread = std::size_t{1} << 14U;
+  constexpr std::size_t line = 16;  // numbers; parts begin on one where the tile does
+  const auto threads =
+      std::min(static_cast<std::size_t>(omp_get_max_threads()), loop.size / worth_a_thread + 1);
+  if (threads == 1) return work(std::size_t{0}, loop);
+  const std::size_t size = (loop.size / threads + line) / line * line;
+#pragma omp parallel for schedule(static) num_threads(static_cast <int>(threads))
+  for (std::size_t begin = 0; begin < loop.size; begin += size) {
+    UpdateLoop<T> part = loop;
+    part.size = std::min(size, loop.size - begin);
+    part.w += begin;
+    part.gradient_sum += begin;
+    part.matrix += part.matrix == nullptr ? 0 : begin;
+    work(begin, part);
+  }
+}
+
 }  // namespace
 
 // One clone per instruction set and type; templates cannot be cloned, so each is spelled out.
-#define RELGRAD_UPDATES(T)                                                             \
-  RELGRAD_SIMD_CLONES static void sgd_##T(const UpdateLoop<T>& loop) { sgd(loop); }    \
-  RELGRAD_SIMD_CLONES static void momentum_##T(const UpdateLoop<T>& loop, T* velocity, \
-                                               T momentum) {                           \
-    momentum_update(loop, velocity, momentum);                                         \
-  }                                                                                    \
-  RELGRAD_SIMD_CLONES static void adam_##T(const UpdateLoop<T>& loop, T* m, T* v,      \
-                                           const AdamNumbers<T>& n) {                  \
-    adam(loop, m, v, n);                                                               \
-  }                                                                                    \
-  template <>                                                                          \
-  void update_sgd(const UpdateLoop<T>& loop) {                                         \
-    sgd_##T(loop);                                                                     \
-  }                                                                                    \
-  template <>                                                                          \
-  void update_momentum(const UpdateLoop<T>& loop, T* velocity, T momentum) {           \
-    momentum_##T(loop, velocity, momentum);                                            \
-  }                                                                                    \
-  template <>                                                                          \
-  void update_adam(const UpdateLoop<T>& loop, T* m, T* v, T beta1, T beta2, T epsilon, \
-                   T correction1, T correction2) {                                     \
-    adam_##T(loop, m, v, {beta1, beta2, epsilon, correction1, correction2});           \
+#define RELGRAD_UPDATES(T)                                                              \
+  RELGRAD_SIMD_CLONES static void sgd_##T(const UpdateLoop<T>& loop) { sgd(loop); }     \
+  RELGRAD_SIMD_CLONES static void momentum_##T(const UpdateLoop<T>& loop, T* velocity,  \
+                                               T momentum) {                            \
+    momentum_update(loop, velocity, momentum);                                          \
+  }                                                                                     \
+  RELGRAD_SIMD_CLONES static void adam_##T(const UpdateLoop<T>& loop, T* m, T* v,       \
+                                           const AdamNumbers<T>& n) {                   \
+    adam(loop, m, v, n);                                                                \
+  }                                                                                     \
+  template <>                                                                           \
+  void update_sgd(const UpdateLoop<T>& loop) {                                          \
+    for_each_part(loop, [](std::size_t, const UpdateLoop<T>& part) { sgd_##T(part); }); \
+  }                                                                                     \
+  template <>                                                                           \
+  void update_momentum(const UpdateLoop<T>& loop, T* velocity, T momentum) {            \
+    for_each_part(loop, [=](std::size_t begin, const UpdateLoop<T>& part) {             \
+      momentum_##T(part, velocity + begin, momentum);                                   \
+    });                                                                                 \
+  }                                                                                     \
+  template <>                                                                           \
+  void update_adam(const UpdateLoop<T>& loop, T* m, T* v, T beta1, T beta2, T epsilon,  \
+                   T correction1, T correction2) {                                      \
+    const AdamNumbers<T> numbers{beta1, beta2, epsilon, correction1, correction2};      \
+    for_each_part(loop, [=](std::size_t begin, const UpdateLoop<T>& part) {             \
+      adam_##T(part, m + begin, v + begin, numbers);                                    \
+    });                                                                                 \
   }
 
 RELGRAD_UPDATES(float)

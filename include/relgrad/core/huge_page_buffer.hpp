@@ -1,0 +1,28 @@
+#pragma once
+/// Memory of numbers that are walked through in long strides.
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+
+namespace relgrad {
+
+/// Zeroed memory on a cache line, in huge pages where it is large and the kernel has them: a column
+/// of W may span several pages of 4 KiB, and products that walk along rows would miss in the page
+/// tables at every number. Pages that are never touched (moments of columns that another rank
+/// updates) take no memory.
+template <class T>
+class HugePageBuffer {
+ public:
+  HugePageBuffer() = default;
+  explicit HugePageBuffer(std::size_t size);  // @throws std::bad_alloc
+  T* get() const { return aligned_; }
+
+ private:
+  struct Free {
+    void operator()(void* pointer) const { std::free(pointer); }
+  };
+  std::unique_ptr<void, Free> memory_;
+  T* aligned_ = nullptr;
+};
+
+}  // namespace relgrad

@@ -1,0 +1,18 @@
+#pragma once
+/// Repeated measurements of one thing in five numbers: median and spread.
+#include <vector>
+
+namespace relgrad {
+
+struct Spread {
+  double median = 0;
+  double least = 0;
+  double lower_quartile = 0;
+  double upper_quartile = 0;
+  double most = 0;
+};
+
+/// Of an even number of values the upper one of the middle two. @param values  at least one.
+Spread spread_of(std::vector<double> values);
+
+}  // namespace relgrad

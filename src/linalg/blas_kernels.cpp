@@ -1,0 +1,59 @@
+#include <cblas.h>
+#include <omp.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+
+#include "relgrad/linalg/products.hpp"
+
+namespace relgrad {
+
+namespace {
+
+CpuFeatures cpu_features() {
+#if defined(__x86_64__)
+  return {__builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0,
+          __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512cd") != 0 &&
+              __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
+              __builtin_cpu_supports("avx512vl") != 0};
+#else
+  return {};
+#endif
+}
+
+template <std::size_t N>
+bool is_one_of(std::string_view name, const std::array<std::string_view, N>& names) {
+  return std::ranges::find(names, name) != names.end();
+}
+
+}  // namespace
+
+std::string_view better_blas_kernels(std::string_view kernels, const CpuFeatures& cpu) {
+  // By the names that OpenBLAS reports.
+  static constexpr std::array<std::string_view, 3> of_avx512{"SkylakeX", "Cooperlake",
+                                                             "SapphireRapids"};
+  static constexpr std::array<std::string_view, 2> of_avx2{"Haswell", "Zen"};
+  if (is_one_of(kernels, of_avx512)) return "";
+  if (cpu.avx512) return "SkylakeX";
+  if (cpu.avx2_and_fma && !is_one_of(kernels, of_avx2)) return "Haswell";
+  return "";
+}
+
+std::string ensure_best_blas_kernels(char** argv) {
+  const std::string kernels = openblas_get_corename();
+  const std::string_view better = better_blas_kernels(kernels, cpu_features());
+  if (!better.empty() && std::getenv("OPENBLAS_CORETYPE") == nullptr) {
+    setenv("OPENBLAS_CORETYPE", std::string(better).c_str(), 1);
+    execv("/proc/self/exe", argv);  // comes back only if it failed: then the slower kernels do
+  }
+  return kernels;
+}
+
+void set_threads(int threads) {
+  omp_set_num_threads(threads);
+  openblas_set_num_threads(threads);
+}
+
+}  // namespace relgrad

@@ -1,0 +1,44 @@
+#pragma once
+/// The shortest time a step could take on this machine, from what it must compute and move.
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "relgrad/core/spread.hpp"
+#include "relgrad/core/types.hpp"
+#include "relgrad/linalg/machine_speed.hpp"
+
+namespace relgrad {
+
+/// Work of one rank in a step, D x D layers, B samples on this rank:
+///   flops  8 B D^2 a layer, 6 B D^2 the first                              (MATH section 2)
+///   bytes  three reads of W, 12 D^2, and the optimizer's share: gradient, W and moments read, W
+///   and
+///          moments written: 28 D^2 for Adam, 20 for momentum, 12 for sgd
+///   fused  what a step moves at least that keeps the gradient and the third read of W in cache:
+///          8 D^2 and 24, 16, 8 D^2
+struct StepWork {
+  double flops = 0;
+  double bytes = 0;
+  double fused_bytes = 0;
+};
+/// @param moments  buffers that the optimizer keeps: 2 for Adam. @param ranks  that share samples
+///                 and, where the exchange shards it, the optimizer's work; counted as if it did
+StepWork work_of_step(Index dimension, Index layers, double samples, int moments, int ranks);
+
+/// Measures what the machine gives, turn by turn with the steps.
+class FloorMeter {
+ public:
+  void measure();
+  /// floor = max(flops / peak, bytes / bandwidth), in ms, from the medians; with the ratio of the
+  /// step to it and to the floor of fused bytes.
+  nlohmann::json report(const StepWork& work, const Spread& step_milliseconds) const;
+
+ private:
+  StreamingBandwidth bandwidth_;
+  std::vector<double> flops_per_s_;
+  std::vector<double> bytes_per_s_;
+};
+
+nlohmann::json to_json(const Spread& spread, double unit);
+
+}  // namespace relgrad

@@ -1,0 +1,142 @@
+#include "linalg/kernels/bf16.hpp"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "linalg/bf16_products.hpp"
+#include "support/central_differences.hpp"
+
+namespace relgrad {
+namespace {
+
+float rounded(float x) {
+  kernels::round_to_bf16(&x, 1, &x);
+  return x;
+}
+
+/// The bf16 number nearest to x by search among its neighbours, ties to the even one.
+float nearest_bf16(float x) {
+  const auto bits = std::bit_cast<std::uint32_t>(x) & 0xFFFF0000U;
+  const float toward_zero = std::bit_cast<float>(bits);
+  const float away = std::bit_cast<float>(bits + 0x10000U);
+  const double down = std::abs(static_cast<double>(x) - static_cast<double>(toward_zero));
+  const double up = std::abs(static_cast<double>(away) - static_cast<double>(x));
+  if (down != up) return down < up ? toward_zero : away;
+  return (bits & 0x10000U) == 0 ? toward_zero : away;
+}
+
+TEST(Bf16, RoundsToNearest) {
+  const Matrix<float> x = test::normal_matrix<float>(1000, 1, 1);
+  for (Index i = 0; i < x.size(); ++i) {
+    for (const float scale : {1.0F, 1e-30F, 1e30F}) {
+      EXPECT_EQ(rounded(scale * x(i)), nearest_bf16(scale * x(i)));
+    }
+  }
+}
+
+TEST(Bf16, RoundsTiesToEven) {
+  // Numbers near 1 are 2^-7 apart.
+  EXPECT_EQ(rounded(1.0F + 0x1p-8F), 1.0F);
+  EXPECT_EQ(rounded(1.0F + 3 * 0x1p-8F), 1.0F + 2 * 0x1p-7F);
+  EXPECT_EQ(rounded(-1.0F - 0x1p-8F), -1.0F);
+  EXPECT_EQ(rounded(1.0F + 0x1p-8F + 0x1p-20F), 1.0F + 0x1p-7F);
+}
+
+TEST(Bf16, KeepsWhatHasNoNeighbour) {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(rounded(0.0F), 0.0F);
+  EXPECT_TRUE(std::signbit(rounded(-0.0F)));
+  EXPECT_EQ(rounded(infinity), infinity);
+  EXPECT_EQ(rounded(std::numeric_limits<float>::max()), infinity);
+  EXPECT_EQ(rounded(-std::numeric_limits<float>::max()), -infinity);
+  EXPECT_TRUE(std::isnan(rounded(std::numeric_limits<float>::quiet_NaN())));
+  EXPECT_TRUE(
+      std::isnan(rounded(std::bit_cast<float>(0x7F800001U))));  // its upper half is infinite
+}
+
+struct Forms {
+  Transpose op_a, op_b;
+};
+constexpr Forms all_forms[] = {{Transpose::no, Transpose::no},
+                               {Transpose::yes, Transpose::no},
+                               {Transpose::no, Transpose::yes},
+                               {Transpose::yes, Transpose::yes}};
+
+/// C = op(A) op(B), both with leading dimensions of their own, and C's of 3 more than it has rows.
+struct Operands {
+  static constexpr Index m = 37, n = 11, k = 70, gap = 3;
+  explicit Operands(const Forms& form)
+      : a(form.op_a == Transpose::yes ? test::normal_matrix<float>(k, m, 1)
+                                      : test::normal_matrix<float>(m, k, 1)),
+        b(form.op_b == Transpose::yes ? test::normal_matrix<float>(n, k, 2)
+                                      : test::normal_matrix<float>(k, n, 2)),
+        left(form.op_a == Transpose::yes ? Matrix<float>(a.transpose()) : a),
+        right(form.op_b == Transpose::yes ? Matrix<float>(b.transpose()) : b) {}
+  Matrix<float> a, b, left, right;
+};
+
+// With u = 2^-8 for each operand's rounding and K terms of float32, summed in any order:
+//   |error| <= ((1 + u)^2 (1 + (K + 1) 2^-24) - 1) sum_k |a_ik| |b_kj|
+TEST(Bf16Products, DifferFromExactOnesByNoMoreThanRoundingAllows) {
+  const double u = 0x1p-8;
+  const double bound = (1 + u) * (1 + u) * (1 + (Operands::k + 2) * 0x1p-24) - 1;
+  for (const ProductBackend backend : product_backends<float>()) {
+    const Products products(backend, Compute::bf16);
+    for (const Forms& form : all_forms) {
+      const Operands o(form);
+      const Index ldc = Operands::m + Operands::gap;
+      for (const Onto onto : {Onto::zero, Onto::itself}) {
+        Matrix<float> c = Matrix<float>::Constant(ldc, Operands::n, 2);
+        products.gemm(form.op_a, form.op_b, Operands::m, Operands::n, Operands::k, o.a.data(),
+                      o.a.rows(), o.b.data(), o.b.rows(), onto, c.data(), ldc);
+
+        const Matrix<double> left = o.left.cast<double>();
+        const Matrix<double> right = o.right.cast<double>();
+        Matrix<double> exact = left * right;
+        Matrix<double> magnitude = left.cwiseAbs() * right.cwiseAbs();
+        if (onto == Onto::itself) {
+          exact.array() += 2;
+          magnitude.array() += 2;
+        }
+        const Matrix<double> error = (c.topRows(Operands::m).cast<double>() - exact).cwiseAbs();
+        EXPECT_LE((error.array() / magnitude.array()).maxCoeff(), bound) << name_of(backend);
+        EXPECT_GT((error.array() / magnitude.array()).maxCoeff(), 1e-5) << "nothing was rounded";
+        EXPECT_TRUE((c.bottomRows(Operands::gap).array() == 2).all());
+      }
+    }
+  }
+}
+
+TEST(Bf16Products, AreThoseOfRoundedOperands) {
+  const Operands o(all_forms[0]);
+  const Matrix<float> left = o.left.unaryExpr(&rounded);
+  const Matrix<float> right = o.right.unaryExpr(&rounded);
+  Matrix<float> expected(Operands::m, Operands::n);
+  Products(ProductBackend::ordered)
+      .gemm(Transpose::no, Transpose::no, Operands::m, Operands::n, Operands::k, left.data(),
+            Operands::m, right.data(), Operands::k, Onto::zero, expected.data(), Operands::m);
+
+  Matrix<float> actual(Operands::m, Operands::n);
+  Products(ProductBackend::ordered, Compute::bf16)
+      .gemm(Transpose::no, Transpose::no, Operands::m, Operands::n, Operands::k, o.a.data(),
+            Operands::m, o.b.data(), Operands::k, Onto::zero, actual.data(), Operands::m);
+
+  EXPECT_EQ(actual, expected);
+}
+
+TEST(Bf16Products, LeaveVectorsAsTheyAre) {
+  const Matrix<float> a = test::normal_matrix<float>(20, 30, 1);
+  const Matrix<float> x = test::normal_matrix<float>(30, 1, 2);
+  Matrix<float> y(20, 1);
+  Products(ProductBackend::ordered, Compute::bf16)
+      .gemm(Transpose::no, Transpose::no, 20, 1, 30, a.data(), 20, x.data(), 30, Onto::zero,
+            y.data(), 20);
+
+  EXPECT_LT((y - a * x).norm(), 1e-5F * y.norm());
+}
+
+}  // namespace
+}  // namespace relgrad

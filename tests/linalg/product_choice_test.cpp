@@ -1,0 +1,75 @@
+#include <gtest/gtest.h>
+
+#include "relgrad/linalg/machine_speed.hpp"
+#include "relgrad/linalg/product_timing.hpp"
+
+namespace relgrad {
+namespace {
+
+using enum Transpose;
+using enum ProductBackend;
+
+TEST(ProductChoice, IsThatOfTheSameOpsWithTheNearestFlops) {
+  const Products products(openblas,
+                          {{{no, no, 100, 10, 100}, ordered}, {{no, no, 100, 100, 100}, onednn}},
+                          Compute::float32);
+
+  EXPECT_EQ(products.backend_of({no, no, 100, 9, 100}), ordered);
+  EXPECT_EQ(products.backend_of({no, no, 100, 1000, 100}), onednn);
+  EXPECT_EQ(products.backend_of({yes, no, 100, 10, 100}), openblas);
+}
+
+TEST(BlasKernels, AreThoseOfTheCpu) {
+  const CpuFeatures avx512{true, true};
+  const CpuFeatures avx2{true, false};
+  EXPECT_EQ(better_blas_kernels("Haswell", avx512), "SkylakeX");
+  EXPECT_EQ(better_blas_kernels("Zen", avx512), "SkylakeX");
+  EXPECT_EQ(better_blas_kernels("Prescott", avx512), "SkylakeX");
+  EXPECT_EQ(better_blas_kernels("SkylakeX", avx512), "");
+  EXPECT_EQ(better_blas_kernels("Cooperlake", avx512), "");
+  EXPECT_EQ(better_blas_kernels("SapphireRapids", avx512), "");
+  EXPECT_EQ(better_blas_kernels("Prescott", avx2), "Haswell");
+  EXPECT_EQ(better_blas_kernels("Sandybridge", avx2), "Haswell");
+  EXPECT_EQ(better_blas_kernels("Haswell", avx2), "");
+  EXPECT_EQ(better_blas_kernels("Zen", avx2), "");
+  EXPECT_EQ(better_blas_kernels("Nehalem", {}), "");
+}
+
+TEST(ProductTimer, SeesThatEveryBackEndIsRight) {
+  for (const ProductShape& shape :
+       {ProductShape{no, no, 90, 11, 80}, ProductShape{yes, no, 80, 22, 90},
+        ProductShape{no, yes, 90, 24, 11}}) {
+    // A limit that leaves a part of the product: its columns of W.
+    ProductTimer<float> timer(shape, 0.5 * shape.flops());
+    for (const ProductBackend backend : product_backends<float>()) {
+      for (const Compute compute : {Compute::float32, Compute::bf16}) {
+        const Products products(backend, compute);
+        EXPECT_GT(timer.seconds(products), 0);
+        EXPECT_LE(timer.error_over_bound(products), 1) << name_of(backend);
+      }
+    }
+  }
+}
+
+TEST(ProductTimer, SeesAProductOfOtherNumbers) {
+  ProductTimer<float> timer({no, no, 90, 11, 80}, 1e9);
+  timer.seconds(Products(openblas, Compute::bf16));
+
+  EXPECT_GT(timer.error_over_bound(Products(openblas)), 1);
+}
+
+TEST(MachineSpeed, IsMeasuredOnSeveralThreadsTogether) {
+  set_threads(2);
+  StreamingBandwidth bandwidth;
+  const double peak = measure_peak_flops();
+  const double bytes = bandwidth.measure();
+  set_threads(1);
+
+  EXPECT_GT(peak, 1e8);
+  EXPECT_LT(peak, 1e13);
+  EXPECT_GT(bytes, 1e7);
+  EXPECT_GE(bandwidth.bytes(), std::size_t{192} << 20U);
+}
+
+}  // namespace
+}  // namespace relgrad

@@ -1,0 +1,69 @@
+#pragma once
+/// Counts what a program asks the C library for, operator new included. To be included by one
+/// source of a test program: it defines malloc and its kin for the whole of it.
+#include <atomic>
+#include <cstddef>
+#include <cstdlib>
+
+// Under the address sanitizer, which has its own malloc, nothing is counted.
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
+#define RELGRAD_COUNTS_ALLOCATIONS 1
+#else
+#define RELGRAD_COUNTS_ALLOCATIONS 0
+#endif
+
+namespace relgrad::test {
+
+inline std::atomic<bool> allocations_are_counted{false};
+inline std::atomic<long> allocations{0};
+
+inline void note_allocation() {
+  if (allocations_are_counted.load(std::memory_order_relaxed)) allocations += 1;
+}
+
+/// How often memory was asked for while work() ran, on any thread.
+template <class Work>
+long allocations_in(const Work& work) {
+  allocations = 0;
+  allocations_are_counted = true;
+  work();
+  allocations_are_counted = false;
+  return allocations;
+}
+
+}  // namespace relgrad::test
+
+#if RELGRAD_COUNTS_ALLOCATIONS
+extern "C" {
+void* __libc_malloc(std::size_t size);
+void* __libc_calloc(std::size_t count, std::size_t size);
+void* __libc_realloc(void* pointer, std::size_t size);
+void* __libc_memalign(std::size_t alignment, std::size_t size);
+
+void* malloc(std::size_t size) {
+  relgrad::test::note_allocation();
+  return __libc_malloc(size);
+}
+void* calloc(std::size_t count, std::size_t size) {
+  relgrad::test::note_allocation();
+  return __libc_calloc(count, size);
+}
+void* realloc(void* pointer, std::size_t size) {
+  relgrad::test::note_allocation();
+  return __libc_realloc(pointer, size);
+}
+void* memalign(std::size_t alignment, std::size_t size) {
+  relgrad::test::note_allocation();
+  return __libc_memalign(alignment, size);
+}
+void* aligned_alloc(std::size_t alignment, std::size_t size) {
+  relgrad::test::note_allocation();
+  return __libc_memalign(alignment, size);
+}
+int posix_memalign(void** pointer, std::size_t alignment, std::size_t size) {
+  relgrad::test::note_allocation();
+  *pointer = __libc_memalign(alignment, size);
+  return *pointer == nullptr ? 12 : 0;  // ENOMEM
+}
+}
+#endif
