@@ -4,6 +4,7 @@
 
 #include "command.hpp"
 #include "relgrad/core/error.hpp"
+#include "relgrad/train/bench_exchange.hpp"
 #include "relgrad/train/bench_products.hpp"
 #include "relgrad/train/bench_step.hpp"
 
@@ -15,15 +16,17 @@ Command bench_command() {
   Command command;
   command.name = "bench";
   command.summary =
-      "Checks one training step against its slow twin, or the matrix products of one, then times "
-      "it.";
+      "Checks one training step against its slow twin, its matrix products, or every exchange "
+      "against dense, then times it.";
   command.usage = {
-      "step|products [--dim D] [--layers K] [--batch-size B] [--steps N] [--json FILE|-]"};
+      "step|products|exchange [--dim D] [--layers K] [--batch-size B] [--steps N] [--json FILE|-]"};
   command.examples = {
       {"relgrad bench step", "D = 784, 2 layers, global batch 100"},
       {"mpirun -n 2 relgrad bench step --dim 3072 --steps 10 --json -", "on two ranks, as JSON"},
       {"relgrad bench products --dim 3072 --batch-size 10",
-       "the products of a step by every back end"}};
+       "the products of a step by every back end"},
+      {"mpirun -n 2 relgrad bench exchange --dim 784 --batch-size 200",
+       "every exchange in turns, checked against dense"}};
   command.details =
       "A step is compared with its floor, max(flops / peak, bytes / bandwidth), measured turn by\n"
       "turn with the steps. Flops: 8 B D^2 a layer, 6 B D^2 the first. Bytes: three reads of W "
@@ -49,7 +52,7 @@ Command bench_command() {
                           "that moves the parameters"),
             choice_option("exchange", options->exchange,
                           {"auto", "dense", "sharded", "factor", "row"},
-                          "how ranks' sums become one update"),
+                          "how ranks' sums become one update; bench exchange: auto is all of them"),
             number_option("row-groups", options->row_groups,
                           Range<std::int64_t>{.least = 0, .most = 1 << 20}, "ranks",
                           "with --exchange row: ranks that share every W; 0: all"),
@@ -73,13 +76,14 @@ Command bench_command() {
               text_option("dump", options->dump, "FILE", "an .h5 file to make",
                           "weights before and after one step, and its batch; nothing is timed")})});
   command.check = [what] {
-    if (*what != "step" && *what != "products") {
-      throw UsageError(
-          fmt::format("bench: '{}' is not something to measure; there are: step, products", *what));
+    if (*what != "step" && *what != "products" && *what != "exchange") {
+      throw UsageError(fmt::format(
+          "bench: '{}' is not something to measure; there are: step, products, exchange", *what));
     }
   };
   command.run_on_ranks = [options, what](const mpi::Communicator& world) {
-    return *what == "products" ? bench_products(*options, world) : bench_step(*options, world);
+    if (*what == "products") return bench_products(*options, world);
+    return *what == "exchange" ? bench_exchange(*options, world) : bench_step(*options, world);
   };
   return command;
 }

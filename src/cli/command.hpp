@@ -42,6 +42,7 @@ Command sample_command();
 Command inspect_command();
 Command audit_order_command();
 Command bench_command();
+Command plan_command();
 
 /// @throws UsageError "relgrad COMMAND: --NAME is missing ..." if `value` is empty.
 void require(const std::string& command, const std::string& name, const std::string& value,

@@ -52,6 +52,7 @@ std::vector<Command> all_commands(const std::string& command_line) {
           sample_command(),
           inspect_command(),
           audit_order_command(),
+          plan_command(),
           bench_command()};
 }
 

@@ -3,12 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <optional>
 
 #include "relgrad/core/error.hpp"
-#include "relgrad/core/partition.hpp"
 #include "relgrad/gradient/buffer.hpp"
 #include "relgrad/hdf5/file.hpp"
 #include "relgrad/likelihood/log_likelihood.hpp"
@@ -17,83 +15,12 @@
 #include "relgrad/train/determinism.hpp"
 #include "relgrad/train/product_choice.hpp"
 #include "relgrad/train/run_directory.hpp"
-#include "relgrad/train/sharing.hpp"
-#include "relgrad/train/step.hpp"
+#include "train/bench_fixture.hpp"
 #include "train/step_floor.hpp"
 
 namespace relgrad {
 
 namespace {
-
-FlowSpec spec_of(const BenchStepOptions& options, Index dimension) {
-  LayerSpec activation{options.activation, {}};
-  if (options.activation == "spline") activation.settings = {{"bins", 12}, {"bound", 6.0}};
-  if (options.activation == "smooth-leaky-relu") activation.settings = {{"slope", 0.3}};
-  if (options.activation == "leaky-tanh") activation.settings = {{"scale", 1.0}, {"slope", 0.3}};
-  return make_flow_spec(dimension, options.layers, activation,
-                        options.activation == "spline" ? activation : LayerSpec{"none", {}},
-                        Latent::normal);
-}
-
-/// What decides products and exchange.
-TrainOptions train_options(const BenchStepOptions& options) {
-  TrainOptions train;
-  train.products = options.products;
-  train.compute = options.compute;
-  train.exchange = options.exchange;
-  train.row_groups = options.row_groups;
-  train.batch_size = options.batch_size;
-  train.deterministic = options.deterministic;
-  return train;
-}
-
-template <class T>
-PreparedBatch<T> random_batch(Index dimension, std::int64_t global, const Range& part,
-                              std::uint64_t seed) {
-  PreparedBatch<T> batch;
-  batch.x.resize(dimension, part.size());
-  batch.log_slope.assign(static_cast<std::size_t>(part.size()), 0.0);
-  batch.count = part.size();
-  batch.global_count = global;
-  for (Index n = 0; n < part.size(); ++n) {
-    RandomStream(seed, Purpose::test, 0, static_cast<std::uint64_t>(part.begin + n))
-        .normal(std::span(batch.x.col(n).data(), static_cast<std::size_t>(dimension)));
-  }
-  return batch;
-}
-
-/// Everything one step needs.
-template <class T>
-struct Bench {
-  Products products;
-  Sharing<T> sharing;
-  Flow<T> flow;
-  std::unique_ptr<Exchange<T>> exchange;
-  std::unique_ptr<Update<T>> update;
-  PreparedBatch<T> batch;
-  TrainStep<T> step;
-  std::int64_t done = 0;
-
-  Bench(const BenchStepOptions& options, Index dimension, const mpi::Communicator& comm)
-      : products(choose_products<T>(train_options(options), dimension, comm)),
-        sharing(train_options(options), dimension, comm, products),
-        flow(spec_of(options, dimension), products, sharing.row_group()),
-        exchange(sharing.make_exchange()),
-        update(make_update<T>(flow, *exchange, products, {parse_optimizer_kind(options.optimizer)},
-                              0.0, exact_terms_of(train_options(options)))),
-        batch(random_batch<T>(dimension, options.batch_size,
-                              part_of(options.batch_size, comm.rank(), comm.world_size()),
-                              options.seed)),
-        step(flow, part_of(options.batch_size, 0, comm.world_size()).size(), GradientKind::relative,
-             *exchange, *update, comm) {
-    flow.initialize(Initialization::identity, 0.5, options.seed);
-  }
-
-  void run() {
-    const StepStatus status = step.look(&batch, {});
-    step.move({done++, status.samples, 1e-3, 1e-3});
-  }
-};
 
 /// Largest relative difference between the fast step (relative gradient, fused SGD update) and the
 /// slow twin: plain gradient by LU, times M^T M, M = [[W, b], [0, 1]]. Double precision, small D.
@@ -102,10 +29,10 @@ double check(const BenchStepOptions& options, const mpi::Communicator& comm) {
   BenchStepOptions small = options;
   small.optimizer = "sgd";
   small.compute = "float32";
-  Bench<double> fast(small, dimension, comm);
+  BenchFixture<double> fast(small, dimension, comm);
   small.exchange = "dense";
   small.deterministic = false;
-  Bench<double> slow(small, dimension, comm);
+  BenchFixture<double> slow(small, dimension, comm);
 
   Workspace<double> workspace(slow.flow, std::max<Index>(1, slow.batch.count));
   workspace.set_batch(slow.batch.count);
@@ -144,7 +71,7 @@ double check(const BenchStepOptions& options, const mpi::Communicator& comm) {
 
 int dump(const BenchStepOptions& options, const mpi::Communicator& comm) {
   if (comm.world_size() > 1) throw UsageError("--dump: start it on one rank");
-  Bench<float> bench(options, options.dim, comm);
+  BenchFixture<float> bench(options, options.dim, comm);
   ParameterStore<float>& store = bench.flow.parameters();
   std::vector<hdf5::DatasetPlan> plans;
   const auto shape = [](Index cols, Index rows) {
@@ -175,18 +102,14 @@ int dump(const BenchStepOptions& options, const mpi::Communicator& comm) {
   return 0;
 }
 
-double milliseconds_of(Bench<float>& bench) {
-  const auto start = std::chrono::steady_clock::now();
-  bench.run();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
-      .count();
-}
-
-nlohmann::json time_steps(const BenchStepOptions& options, const mpi::Communicator& comm) {
-  Bench<float> bench(options, options.dim, comm);
+/// @param exchange  comes back as the one that was taken
+nlohmann::json time_steps(const BenchStepOptions& options, const mpi::Communicator& comm,
+                          std::string& exchange) {
+  BenchFixture<float> bench(options, options.dim, comm);
+  exchange = bench.sharing.name();
   BenchStepOptions other = options;
   other.deterministic = false;
-  std::optional<Bench<float>> without;
+  std::optional<BenchFixture<float>> without;
   if (options.deterministic) without.emplace(other, options.dim, comm);
   for (std::int64_t i = 0; i < options.warmup; ++i) {
     bench.run();
@@ -199,8 +122,8 @@ nlohmann::json time_steps(const BenchStepOptions& options, const mpi::Communicat
   std::vector<double> without_milliseconds;
   for (std::int64_t i = 0; i < options.steps; ++i) {
     meter.measure();
-    milliseconds.push_back(milliseconds_of(bench));
-    if (without) without_milliseconds.push_back(milliseconds_of(*without));
+    milliseconds.push_back(bench.milliseconds());
+    if (without) without_milliseconds.push_back(without->milliseconds());
   }
   const StepSeconds parts = bench.step.take_seconds();
   const double n = static_cast<double>(options.steps);
@@ -265,22 +188,23 @@ int bench_step(const BenchStepOptions& options, const mpi::Communicator& comm) {
                             "by {:.1e}, limit {:.0e}",
                             error, limit));
   }
-  nlohmann::json result = {
-      {"check", {{"relative_error", error}, {"limit", limit}}},
-      {"time", time_steps(options, comm)},
-      {"setting",
-       {{"dim", options.dim},
-        {"layers", options.layers},
-        {"batch_size", options.batch_size},
-        {"activation", options.activation},
-        {"optimizer", options.optimizer},
-        {"threads", options.threads},
-        {"ranks", comm.world_size()},
-        {"exchange", exchange_of(train_options(options), options.dim, comm.world_size())},
-        {"products", options.products},
-        {"compute", options.compute},
-        {"deterministic", options.deterministic},
-        {"precision", "float32"}}}};
+  std::string exchange;
+  const nlohmann::json time_of_steps = time_steps(options, comm, exchange);
+  nlohmann::json result = {{"check", {{"relative_error", error}, {"limit", limit}}},
+                           {"time", time_of_steps},
+                           {"setting",
+                            {{"dim", options.dim},
+                             {"layers", options.layers},
+                             {"batch_size", options.batch_size},
+                             {"activation", options.activation},
+                             {"optimizer", options.optimizer},
+                             {"threads", options.threads},
+                             {"ranks", comm.world_size()},
+                             {"exchange", exchange},
+                             {"products", options.products},
+                             {"compute", options.compute},
+                             {"deterministic", options.deterministic},
+                             {"precision", "float32"}}}};
   mpi::together(comm, [&] {
     if (!comm.is_root()) return;
     if (options.json == "-") {

@@ -80,6 +80,16 @@ std::unique_ptr<Transform<T>> fit_to_values(const TransformOptions& options,
   return fit_transform<T>(options, sample);
 }
 
+template <class T>
+constexpr checkpoint::TensorType tensor_type = sizeof(T) == 4 ? checkpoint::TensorType::float32
+                                                              : checkpoint::TensorType::float64;
+
+const nlohmann::json& model_state(const checkpoint::Found& found) {
+  return found.manifest.at("state").at("model");
+}
+
+}  // namespace
+
 LayerSpec activation_spec(const std::string& kind, const TrainOptions& options) {
   if (kind == "smooth-leaky-relu") return {kind, {{"slope", options.leaky_slope}}};
   if (kind == "leaky-tanh") {
@@ -91,16 +101,6 @@ LayerSpec activation_spec(const std::string& kind, const TrainOptions& options) 
   }
   return {kind, {}};
 }
-
-template <class T>
-constexpr checkpoint::TensorType tensor_type = sizeof(T) == 4 ? checkpoint::TensorType::float32
-                                                              : checkpoint::TensorType::float64;
-
-const nlohmann::json& model_state(const checkpoint::Found& found) {
-  return found.manifest.at("state").at("model");
-}
-
-}  // namespace
 
 GradientOptions gradient_options_of(const TrainOptions& options) {
   GradientOptions gradient(parse_gradient_kind(options.gradient));

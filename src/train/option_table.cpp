@@ -198,10 +198,12 @@ Rows trouble_rows() {
 Rows parallel_rows() {
   using O = TrainOptions;
   return {
-      choice("exchange", &O::exchange, {"auto", "dense", "sharded", "factor", "row"},
-             "how ranks sum their gradients; row: ranks share every W by columns; auto: factor "
-             "while the batch is small against D, else sharded; dense alone",
-             resumable),
+      choice(
+          "exchange", &O::exchange, {"auto", "dense", "sharded", "factor", "row"},
+          "how ranks sum their gradients; row: ranks share every W by columns; auto: the fastest "
+          "by a model of its cost, with rates measured at the start (D from 512 on; below, and "
+          "with --deterministic, by a formula)",
+          resumable),
       number("row-groups", &O::row_groups, Range<Integer>{.least = 0, .most = 1 << 20}, "ranks",
              "with --exchange row: ranks that share every W, a divisor of all; 0: all ranks",
              resumable),

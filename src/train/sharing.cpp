@@ -2,39 +2,30 @@
 
 #include "relgrad/core/error.hpp"
 #include "relgrad/mpi/agreement.hpp"
-#include "relgrad/train/determinism.hpp"
+#include "relgrad/train/exchange_choice.hpp"
 
 namespace relgrad {
-
-namespace {
-
-/// The gradient of D x |I| columns is summed over `data_groups` ranks: by factors where those are
-/// smaller than what they multiply to.
-std::string exchange_of_columns(const TrainOptions& options, Index dimension, int row_groups,
-                                int data_groups) {
-  if (data_groups == 1 || options.clip_norm > 0) return "dense";
-  const double rows = static_cast<double>(dimension);
-  const double cols = rows / row_groups;
-  const double samples = static_cast<double>(options.batch_size);
-  return samples * (rows + cols / data_groups) < rows * cols ? "factor" : "sharded";
-}
-
-}  // namespace
 
 template <class T>
 Sharing<T>::Sharing(const TrainOptions& options, Index dimension, const mpi::Communicator& comm,
                     const Products& products)
     : comm_(&comm), products_(&products) {
-  exchange_ = exchange_of(options, dimension, comm.world_size());
-  if (exchange_ != "row") return;
+  const ExchangeChoice choice = choose_sharing<T>(options, dimension, comm, products);
+  name_ = choice.name;
+  exchange_ = choice.name;
+  if (choice.name != "row") return;
   if (options.gradient == "plain") {
     mpi::throw_on_all_ranks(UsageError(
         "--gradient: plain needs a whole W on every rank; use relative or self-normalizing with "
         "--exchange row"));
   }
-  row_group_ = relgrad::make_row_group<T>(comm, options.row_groups);
+  row_group_ = relgrad::make_row_group<T>(comm, choice.row_groups);
   const int together = row_group_ == nullptr ? 1 : row_group_->size();
-  exchange_ = exchange_of_columns(options, dimension, together, comm.world_size() / together);
+  // Clipping needs all columns that are here, on every rank that holds them.
+  exchange_ = options.clip_norm > 0
+                  ? "dense"
+                  : exchange_of_columns(dimension, together, comm.world_size() / together,
+                                        options.batch_size);
 }
 
 template <class T>

@@ -29,6 +29,9 @@ Model<T> build_model(const TrainOptions& options, const DatasetInfo& dataset,
                      const SplitReader& train, const Products& products,
                      const mpi::Communicator& comm, RowGroup<T>* row_group = nullptr);
 
+/// An element-wise layer of `kind` with the numbers that the options give it.
+LayerSpec activation_spec(const std::string& kind, const TrainOptions& options);
+
 /// What a manifest says of a model ("model" in a checkpoint's state).
 nlohmann::json describe(const FlowSpec& flow, const TransformOptions& transform,
                         const DatasetInfo& dataset, std::string_view precision);

@@ -16,11 +16,14 @@ class Sharing {
   /// The ranks that share every W with this one; null if W is whole here. Lives as long as this.
   MpiRowGroup<T>* row_group() const { return row_group_.get(); }
   std::unique_ptr<Exchange<T>> make_exchange() const;
+  /// dense, sharded, factor or row; row with row_group() null is one rank's dense.
+  const std::string& name() const { return name_; }
 
  private:
   const mpi::Communicator* comm_;
   const Products* products_;
   std::unique_ptr<MpiRowGroup<T>> row_group_;
+  std::string name_;
   std::string exchange_;  // over the ranks that hold the same columns
 };
 

@@ -1,0 +1,22 @@
+#pragma once
+/// How fast the collectives of an exchange are between these ranks: measured.
+#include <functional>
+
+#include "relgrad/exchange/cost_model.hpp"
+#include "relgrad/mpi/communicator.hpp"
+
+namespace relgrad {
+
+/// Collective. Seconds that `work` takes where it takes longest, every rank beginning at the same
+/// time; the fastest of a few calls, the same number on every rank.
+double seconds_on_all_ranks(const mpi::Communicator& comm, const std::function<void()>& work);
+
+/// Collective. Rates of messages of the sizes that a step of `shape` sends, at most some MiB; the
+/// same numbers on every rank. Takes some ten messages' time of each of four collectives.
+LinkRates measure_link(const mpi::Communicator& comm, const StepShape& shape);
+
+/// The same of a network of which one knows the speed of a rank's link alone.
+/// @param bandwidth  bytes a second. @param latency  seconds from rank to rank
+LinkRates told_link(double bandwidth, double latency);
+
+}  // namespace relgrad
