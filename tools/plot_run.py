@@ -10,7 +10,6 @@ For two-dimensional data it also draws samples beside the data (needs the relgra
 """
 import argparse
 import json
-import math
 import os
 import subprocess
 import sys
@@ -33,29 +32,11 @@ def read_lines(run):
     return [l for l in lines if l["kind"] == "train"], [l for l in lines if l["kind"] == "val"]
 
 
-def dimension(validation):
-    """D from nats and bits/dim of the same line."""
-    line = validation[0]
-    return -line["log_likelihood_pixel_nats"] / (line["bits_per_dim"] * math.log(2.0))
-
-
-def train_bits_per_dim(train, validation):
-    """Training lines lack sum log|det W|: it is added as interpolated between validations."""
-    steps = [l["step"] for l in validation]
-    log_abs_det = [l["log_abs_det_nats"] for l in validation]
-    d = dimension(validation)
-
-    def at(step):
-        after = next((i for i, s in enumerate(steps) if s >= step), len(steps) - 1)
-        before = max(0, after - 1)
-        if steps[after] == steps[before]:
-            return log_abs_det[after]
-        t = min(1.0, max(0.0, (step - steps[before]) / (steps[after] - steps[before])))
-        return (1 - t) * log_abs_det[before] + t * log_abs_det[after]
-
-    return [
-        -(l["train_log_likelihood_without_log_abs_det_nats"] + at(l["step"])) / (d * math.log(2.0)) for l in train
-    ]
+def train_points(train):
+    """(epochs, bits/dim) of the lines that have log|det|, and whether it is exact in all of them."""
+    lines = [l for l in train if l.get("train_bits_per_dim") is not None]
+    exact = all(l["log_abs_det"].startswith("exact") for l in lines)
+    return [l["epoch"] for l in lines], [l["train_bits_per_dim"] for l in lines], exact
 
 
 def draw_curves(runs, output):
@@ -63,9 +44,10 @@ def draw_curves(runs, output):
     for number, run in enumerate(runs):
         train, validation = read_lines(run)
         name, colour = os.path.basename(os.path.normpath(run)), f"C{number}"
-        if validation and train:
-            curve.plot([l["epoch"] for l in train], train_bits_per_dim(train, validation), color=colour,
-                       alpha=0.4, linewidth=1, label=f"{name}: train (log|det| interpolated)")
+        epochs, bits, exact = train_points(train)
+        if epochs:
+            kind = "exact" if exact else "log|det| of the last evaluation"
+            curve.plot(epochs, bits, color=colour, alpha=0.4, linewidth=1, label=f"{name}: train ({kind})")
         if validation:
             curve.errorbar([l["epoch"] for l in validation], [l["bits_per_dim"] for l in validation],
                            yerr=[l["standard_error_bits_per_dim"] for l in validation], color=colour, marker="o",

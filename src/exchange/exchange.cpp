@@ -76,6 +76,16 @@ class ExchangeBase : public Exchange<T> {
     return counts;
   }
 
+  /// N x b: left of `samples` (D x N) against this rank's outputs, over `coordinates`.
+  void inner_with_own(const T* left, Index samples, const ConstMatrixMap<T>& outputs,
+                      const Range& coordinates) {
+    inner_.assign(static_cast<std::size_t>(samples * outputs.cols()), T{0});
+    if (inner_.empty() || coordinates.size() == 0) return;
+    products_->gemm(Transpose::yes, Transpose::no, samples, outputs.cols(), coordinates.size(),
+                    left + coordinates.begin, outputs.rows(), outputs.data() + coordinates.begin,
+                    outputs.rows(), Onto::zero, inner_.data(), samples);
+  }
+
   void allgather_columns(MatrixMap<T> updated) {
     const Range own = part_of(updated.cols(), comm_->rank(), ranks());
     const std::span<T> all(updated.data(), static_cast<std::size_t>(updated.size()));
@@ -87,13 +97,28 @@ class ExchangeBase : public Exchange<T> {
 
   const mpi::Communicator* comm_;
   const Products* products_;
+  std::vector<T> inner_;
+};
+
+/// No rank has the factors of another rank's samples.
+template <class T>
+class WithoutFactors : public ExchangeBase<T> {
+ public:
+  using ExchangeBase<T>::ExchangeBase;
+  bool has_inner_product() const override { return this->ranks() == 1; }
+  void inner_product(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& outputs,
+                     const Range& coordinates, Matrix<double>& inner) override {
+    this->inner_with_own(left.data(), left.cols(), outputs, coordinates);
+    inner =
+        ConstMatrixMap<T>(this->inner_.data(), left.cols(), outputs.cols()).template cast<double>();
+  }
 };
 
 /// Every rank sums everything and updates everything.
 template <class T>
-class DenseExchange final : public ExchangeBase<T> {
+class DenseExchange final : public WithoutFactors<T> {
  public:
-  using ExchangeBase<T>::ExchangeBase;
+  using WithoutFactors<T>::WithoutFactors;
   std::string_view name() const override { return "dense"; }
   Range own_columns(Index cols) const override { return {0, cols}; }
 
@@ -118,9 +143,9 @@ class DenseExchange final : public ExchangeBase<T> {
 
 /// Reduce-scatter: each rank gets the sum for its own columns.
 template <class T>
-class ShardedExchange final : public ExchangeBase<T> {
+class ShardedExchange final : public WithoutFactors<T> {
  public:
-  using ExchangeBase<T>::ExchangeBase;
+  using WithoutFactors<T>::WithoutFactors;
   std::string_view name() const override { return "sharded"; }
   Range own_columns(Index cols) const override {
     return part_of(cols, this->comm_->rank(), this->ranks());
@@ -199,7 +224,27 @@ class FactorExchange final : public ExchangeBase<T> {
     if (columns_ == Columns::own) this->allgather_columns(updated);
   }
 
+  bool has_inner_product() const override { return true; }
+  void inner_product(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& outputs,
+                     const Range& coordinates, Matrix<double>& inner) override {
+    const Index samples = static_cast<Index>(left_.size()) / left.rows();  // left_: gather()
+    this->inner_with_own(left_.data(), samples, outputs, coordinates);
+    all_inner_.resize(static_cast<std::size_t>(samples * samples));
+    const std::vector<std::int64_t> counts = counts_of(samples);
+    this->timed(this->inner_.size(), [&] {
+      this->comm_->allgather(std::span<const T>(this->inner_), std::span<T>(all_inner_), counts);
+    });
+    inner = ConstMatrixMap<T>(all_inner_.data(), samples, samples).template cast<double>();
+  }
+
  private:
+  /// `rows` numbers for every sample of each rank.
+  std::vector<std::int64_t> counts_of(Index rows) const {
+    std::vector<std::int64_t> counts;
+    for (const Index here : samples_) counts.push_back(rows * here);
+    return counts;
+  }
+
   Range columns_of(int rank, Index cols) const {
     return columns_ == Columns::all ? Range{0, cols} : part_of(cols, rank, this->ranks());
   }
@@ -207,13 +252,12 @@ class FactorExchange final : public ExchangeBase<T> {
   /// left_ = every rank's left, side by side; right_ = the own rows of every rank's right,
   /// likewise: both in the order of the global batch. Returns the number of samples.
   Index gather(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right, const Range& own) {
-    std::vector<Index> samples;
+    samples_.clear();
     Index total = 0;
     for (const double count : this->comm_->allgather(static_cast<double>(left.cols()))) {
-      samples.push_back(static_cast<Index>(count));
-      total += samples.back();
+      samples_.push_back(static_cast<Index>(count));
+      total += samples_.back();
     }
-    std::vector<std::int64_t> left_counts;
     std::vector<std::int64_t> send_counts;
     std::vector<std::int64_t> receive_counts;
     const Index copies = columns_ == Columns::all ? this->ranks() : 1;
@@ -221,8 +265,7 @@ class FactorExchange final : public ExchangeBase<T> {
     Index filled = 0;
     for (int r = 0; r < this->ranks(); ++r) {
       const Range part = columns_of(r, right.rows());
-      const Index here = samples[static_cast<std::size_t>(r)];
-      left_counts.push_back(left.rows() * here);
+      const Index here = samples_[static_cast<std::size_t>(r)];
       send_counts.push_back(part.size() * right.cols());
       receive_counts.push_back(own.size() * here);
       MatrixMap<T>(send_.data() + filled, part.size(), right.cols()) =
@@ -233,14 +276,15 @@ class FactorExchange final : public ExchangeBase<T> {
     right_.resize(static_cast<std::size_t>(own.size() * total));
     this->timed(static_cast<std::size_t>(left.size() + right.size()), [&] {
       this->comm_->allgather(std::span<const T>(left.data(), static_cast<std::size_t>(left.size())),
-                             std::span<T>(left_), left_counts);
+                             std::span<T>(left_), counts_of(left.rows()));
       this->comm_->alltoall(std::span<const T>(send_), send_counts, std::span<T>(right_),
                             receive_counts);
     });
     return total;
   }
 
-  std::vector<T> left_, right_, send_, tile_;
+  std::vector<Index> samples_;  // of each rank in this batch
+  std::vector<T> left_, right_, send_, tile_, all_inner_;
   Columns columns_;
 };
 

@@ -23,6 +23,15 @@ class RowExchange final : public Exchange<T> {
                      const typename Exchange<T>::Apply& apply, const ReadNext<T>& beside) override {
     same_columns_->outer_product(left, right, apply, beside);
   }
+  bool has_inner_product() const override { return same_columns_->has_inner_product(); }
+  void inner_product(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& outputs,
+                     const Range& coordinates, Matrix<double>& inner) override {
+    // each rank of the group takes its share of the coordinates
+    const Range own = group_->own(coordinates.size());
+    same_columns_->inner_product(
+        left, outputs, {coordinates.begin + own.begin, coordinates.begin + own.end}, inner);
+    group_->sum(std::span(inner.data(), static_cast<std::size_t>(inner.size())));
+  }
   void publish(MatrixMap<T> updated) override { same_columns_->publish(updated); }
   void sum(std::span<T> values) override { world_->sum(values); }
   void sum_exact(std::span<double> values) override { world_->sum_exact(values); }

@@ -94,6 +94,7 @@ class RelativeGradient final : public LinearGradient<T> {
     add_weighted_sum(layer, left_half(pair), weights_, sink);
     sink.per_sample(layer.bias_id(), {T{1}, nullptr});
 
+    sink.relative(delta, y);
     sink.outer_product(layer.weight_id(), delta, right_half(scratch), {T{1}, nullptr});
   }
 

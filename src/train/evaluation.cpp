@@ -140,21 +140,6 @@ Evaluation from_sums(const Sums& sums, double center, const SplitReader& split,
   return result;
 }
 
-template <class T>
-double shared_log_abs_det(const Flow<T>& flow, const mpi::Communicator& comm) {
-  // The ranks of a row group work on one layer together; the first of them tells the result.
-  const RowGroup<T>* group = flow.row_group();
-  const int together = group == nullptr ? 1 : group->size();
-  std::vector<double> parts(flow.layer_count());
-  mpi::together(comm, [&] {
-    parts = log_abs_det_by_layer(flow, static_cast<std::size_t>(comm.rank() / together),
-                                 static_cast<std::size_t>(comm.world_size() / together));
-  });
-  if (comm.rank() % together != 0) std::ranges::fill(parts, 0.0);
-  comm.allreduce_sum(std::span(parts));  // exact: one rank has the value, the others 0
-  return std::accumulate(parts.begin(), parts.end(), 0.0);
-}
-
 /// The rows that a rank scores in one call: its part of the blocks, batch by batch.
 struct Batching {
   std::int64_t blocks;
@@ -186,6 +171,21 @@ void hand_on(const LatentSink<T>& latents, const Flow<T>& flow, const Batching& 
 }
 
 }  // namespace
+
+template <class T>
+double shared_log_abs_det(const Flow<T>& flow, const mpi::Communicator& comm) {
+  // The ranks of a row group work on one layer together; the first of them tells the result.
+  const RowGroup<T>* group = flow.row_group();
+  const int together = group == nullptr ? 1 : group->size();
+  std::vector<double> parts(flow.layer_count());
+  mpi::together(comm, [&] {
+    parts = log_abs_det_by_layer(flow, static_cast<std::size_t>(comm.rank() / together),
+                                 static_cast<std::size_t>(comm.world_size() / together));
+  });
+  if (comm.rank() % together != 0) std::ranges::fill(parts, 0.0);
+  comm.allreduce_sum(std::span(parts));  // exact: one rank has the value, the others 0
+  return std::accumulate(parts.begin(), parts.end(), 0.0);
+}
 
 template <class T>
 Evaluation evaluate_split(const Model<T>& model, const SplitReader& split,
@@ -273,6 +273,8 @@ std::string describe(const Evaluation& e, Index dimension, bool is_8_bit) {
   return text;
 }
 
+template double shared_log_abs_det(const Flow<float>&, const mpi::Communicator&);
+template double shared_log_abs_det(const Flow<double>&, const mpi::Communicator&);
 template Evaluation evaluate_split(const Model<float>&, const SplitReader&,
                                    const EvaluationRequest&, const mpi::Communicator&,
                                    const ScoreSink&, const LatentSink<float>&);

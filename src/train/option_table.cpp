@@ -156,6 +156,11 @@ Rows gradient_rows() {
              "learning rate after warm-up; cosine falls to zero at the end of the run", resumable),
       number("warmup", &O::warmup, at_least<Integer>(0), "steps",
              "learning rate rises linearly from zero over the first steps", resumable),
+      choice("track-log-det", &O::track_log_det, {"auto", "on", "off"},
+             "exact log|det| at every step without LU, so that metrics.jsonl has the training "
+             "log-likelihood: sgd on the relative gradient; auto: where it costs 3 % of a step or "
+             "less",
+             free),
   };
 }
 

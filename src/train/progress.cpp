@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "relgrad/likelihood/log_likelihood.hpp"
+
 namespace relgrad {
 
 std::string duration_text(double seconds) {
@@ -22,8 +24,8 @@ ProgressState progress_of(const RunState& state, const Metrics& metrics, double 
   progress.epoch = state.epochs_done();
   progress.epochs = total_samples / static_cast<double>(state.position.rows);
   progress.step = state.step;
-  progress.train_bits_per_dim = -(metrics.last_log_likelihood() + state.log_abs_det) /
-                                (static_cast<double>(dimension) * std::log(2.0));
+  progress.train_bits_per_dim = bits_per_dim(metrics.last_log_likelihood(), dimension);
+  progress.train_is_exact = state.log_abs_det_step == state.step;
   progress.val_bits_per_dim = state.last_val_bits_per_dim;
   progress.samples_per_s = metrics.last_samples_per_s();
   return progress;
@@ -51,7 +53,8 @@ void Progress::show(const ProgressState& state, bool now) {
   std::string text =
       fmt::format("epoch {:.2f}/{:.4g}  step {}", state.epoch, state.epochs, state.step);
   if (std::isfinite(state.train_bits_per_dim)) {
-    text += fmt::format("  train ~{:.4f}", state.train_bits_per_dim);
+    text +=
+        fmt::format("  train {}{:.4f}", state.train_is_exact ? "" : "~", state.train_bits_per_dim);
   }
   if (std::isfinite(state.val_bits_per_dim)) {
     text += fmt::format("  val {:.4f}", state.val_bits_per_dim);

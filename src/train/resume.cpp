@@ -25,8 +25,20 @@ double number_or(const nlohmann::json& json, double otherwise) {
 
 }  // namespace
 
-void RunState::record_validation(double val_bits_per_dim, double log_abs_det_nats) {
+void RunState::add_to_next_line(double log_likelihood, double transform_log_slope, double samples) {
+  unlogged_log_likelihood += log_likelihood;
+  unlogged_log_abs_det += samples * log_abs_det;
+  unlogged_transform_log_slope += transform_log_slope;
+  unlogged_samples += samples;
+}
+
+void RunState::record_log_abs_det(double log_abs_det_nats) {
   log_abs_det = log_abs_det_nats;
+  log_abs_det_step = step;
+  log_abs_det_lu_step = step;
+}
+
+void RunState::record_validation(double val_bits_per_dim) {
   last_val_bits_per_dim =
       std::isfinite(val_bits_per_dim) ? val_bits_per_dim : std::numeric_limits<double>::infinity();
   last_evaluated_step = step;
@@ -64,7 +76,11 @@ nlohmann::json to_json(const RunState& state) {
             {"best_step", state.best_step},
             {"evaluations_without_best", state.evaluations_without_best},
             {"log_abs_det_nats", number(state.log_abs_det)},
+            {"log_abs_det_step", state.log_abs_det_step},
+            {"log_abs_det_lu_step", state.log_abs_det_lu_step},
             {"unlogged_log_likelihood_nats", state.unlogged_log_likelihood},
+            {"unlogged_log_abs_det_nats", number(state.unlogged_log_abs_det)},
+            {"unlogged_transform_log_slope_nats", state.unlogged_transform_log_slope},
             {"unlogged_samples", state.unlogged_samples}}}};
 }
 
@@ -88,6 +104,12 @@ RunState run_state_from(const nlohmann::json& json) {
     state.last_evaluated_step = metrics.at("last_evaluated_step").get<std::int64_t>();
     state.evaluations_without_best = metrics.at("evaluations_without_best").get<std::int64_t>();
     state.log_abs_det = number_or(metrics.at("log_abs_det_nats"), state.log_abs_det);
+    state.log_abs_det_step = metrics.value("log_abs_det_step", state.last_evaluated_step);
+    state.log_abs_det_lu_step = metrics.value("log_abs_det_lu_step", state.last_evaluated_step);
+    state.unlogged_log_abs_det =
+        number_or(metrics.value("unlogged_log_abs_det_nats", nlohmann::json()),
+                  std::numeric_limits<double>::quiet_NaN());
+    state.unlogged_transform_log_slope = metrics.value("unlogged_transform_log_slope_nats", 0.0);
     state.unlogged_log_likelihood = metrics.at("unlogged_log_likelihood_nats").get<double>();
     state.unlogged_samples = metrics.at("unlogged_samples").get<double>();
     return state;

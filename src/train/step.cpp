@@ -10,7 +10,7 @@
 
 namespace relgrad {
 
-static_assert(sizeof(StepStatus) == 7 * sizeof(double), "flat() sees every member");
+static_assert(sizeof(StepStatus) == 8 * sizeof(double), "flat() sees every member");
 
 namespace {
 
@@ -60,6 +60,9 @@ StepStatus TrainStep<T>::look(const PreparedBatch<T>* batch, const StepWishes& w
     for (const double nats : workspace_.own_log_likelihood()) {
       status.log_likelihood += grid.round(nats);
       if (!std::isfinite(nats)) status.nonfinite += 1;
+    }
+    for (Index n = 0; n < batch->count; ++n) {
+      status.transform_log_slope += grid.round(batch->log_slope[static_cast<std::size_t>(n)]);
     }
     status.samples = static_cast<double>(batch->count);
   }

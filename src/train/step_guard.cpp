@@ -242,6 +242,10 @@ void StepGuard<T>::roll_back(RunState& state) {
   }
   const RunState loaded = checkpoints_->load(saved);
   state.updates = loaded.updates;
+  // the weights' log|det|: as far as it was known when they were saved
+  state.log_abs_det = loaded.log_abs_det;
+  state.log_abs_det_step = loaded.log_abs_det_step == loaded.step ? state.step : -1;
+  state.log_abs_det_lu_step = loaded.log_abs_det_lu_step;
   ++state.rollbacks;
   state.record({fmt::format("rolled back to step {}", loaded.step)});
 }

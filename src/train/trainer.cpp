@@ -11,6 +11,7 @@
 #include "relgrad/optim/schedule.hpp"
 #include "relgrad/train/determinism.hpp"
 #include "relgrad/train/evaluation.hpp"
+#include "relgrad/train/log_abs_det_tracker.hpp"
 #include "relgrad/train/metrics.hpp"
 #include "relgrad/train/option_table.hpp"
 #include "relgrad/train/product_choice.hpp"
@@ -59,8 +60,9 @@ class Trainer {
         sharing_(options, dataset.dimension, comm, products_),
         model_(build_model<T>(options, dataset, train_, products_, comm, sharing_.row_group())),
         exchange_(sharing_.make_exchange()),
+        log_abs_det_(options, *exchange_, dataset.dimension),
         update_(make_update<T>(*model_.flow, *exchange_, products_, optimizer_options_of(options),
-                               options.clip_norm, exact_terms_of(options))),
+                               options.clip_norm, exact_terms_of(options), log_abs_det_.tracks())),
         source_(train_, *model_.transform, options.seed, options.batch_size, comm.rank(),
                 comm.world_size(), cores_available() > options.threads),
         step_(*model_.flow, source_.capacity(), gradient_options_of(options), *exchange_, *update_,
@@ -70,7 +72,7 @@ class Trainer {
                [this](const auto& result) { save_ended(result); }),
         guard_(options, model_, *exchange_, checkpoints_, comm),
         faults_(Faults<T>::of_rank(comm.rank())),
-        metrics_(run, comm),
+        metrics_(run, comm, dataset.dimension, model_.transform->kind() == TransformKind::logit),
         progress_(comm.is_root()),
         stops_(options, run),
         watchdog_(heartbeat_, options.watchdog_seconds, 3.0, end_the_job(comm)) {
@@ -136,6 +138,7 @@ class Trainer {
   Sharing<T> sharing_;
   Model<T> model_;
   std::unique_ptr<Exchange<T>> exchange_;
+  LogAbsDetTracker<T> log_abs_det_;
   std::unique_ptr<Update<T>> update_;
   BatchSource<T> source_;
   TrainStep<T> step_;
@@ -164,6 +167,7 @@ int Trainer<T>::run() {
     if (saver_.last_step() >= 0) run_->set_aside_checkpoints_after(saver_.last_step());
   });
   announce(options_, dataset_, model_, *exchange_, products_, comm_.world_size());
+  log_info(log_abs_det_.in_words());
   write_status("running", 0);
   if (finished()) log_info("this run is already done; nothing is left to train");
   if (state_.last_evaluated_step < 0 && !finished()) validate();  // the start: marginals only
@@ -206,14 +210,16 @@ std::optional<int> Trainer<T>::step() {
   const bool wants_checkpoint = status.stop > 0 || status.save > 0;
   if (status.nonfinite > 0 || (wants_checkpoint && !guard_.state_is_finite())) {
     leave_out(state_.position, status);  // a request to stop or to save comes again
+    log_abs_det_.follow(state_, 0);
   } else {
     guard_.saw_finite_step();
     if (status.stop > 0) return stop(stop_reason);
     if (status.save > 0) saver_.begin(state_);
+    log_abs_det_.know(state_, *model_.flow, comm_);
+    state_.add_to_next_line(status.log_likelihood, status.transform_log_slope, status.samples);
     step_.move(step_numbers);
     ++state_.updates;
-    state_.unlogged_log_likelihood += status.log_likelihood;
-    state_.unlogged_samples += status.samples;
+    log_abs_det_.follow(state_, update_->log_abs_det_change());
   }
   ++state_.step;
   state_.position.samples_consumed += static_cast<std::uint64_t>(batch_->global_count);
@@ -297,9 +303,9 @@ void Trainer<T>::validate() {
     heartbeat_.at(Place::validation);  // batch by batch: validations may be long
   };
   const Evaluation evaluation = evaluate_split(model_, *val_, request, comm_, beat);
-  state_.record_validation(evaluation.nonfinite == 0 ? evaluation.bits_per_dim : HUGE_VAL,
-                           evaluation.log_abs_det_nats);
-  metrics_.write_evaluation(state_, evaluation);
+  const auto drift = log_abs_det_.resynchronise(state_, evaluation.log_abs_det_nats);
+  state_.record_validation(evaluation.nonfinite == 0 ? evaluation.bits_per_dim : HUGE_VAL);
+  metrics_.write_evaluation(state_, evaluation, drift);
 }
 
 template <class T>

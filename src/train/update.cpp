@@ -1,5 +1,7 @@
 #include "relgrad/train/update.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -8,6 +10,7 @@
 
 #include "relgrad/gradient/buffer.hpp"
 #include "relgrad/optim/geco.hpp"
+#include "train/inner_products.hpp"
 #include "train/small_sums.hpp"
 
 namespace relgrad {
@@ -65,20 +68,28 @@ double lr_of(const ParameterInfo& info, const StepNumbers& numbers) {
   return info.group == ParameterGroup::spline ? numbers.spline_lr : numbers.lr;
 }
 
+/// growth of W' = growth W + step Delta Y^T W under sgd, whose step on the data term is lr / N and
+/// on the term of every sample alike, W itself, `lr`.
+double growth_of(double lr, const StepNumbers& numbers, const OptimizerOptions& options) {
+  return 1.0 + lr - numbers.lr * options.weight_decay;
+}
+
 template <class T>
 class FusedUpdate final : public Update<T> {
  public:
   FusedUpdate(Flow<T>& flow, Exchange<T>& exchange, const OptimizerOptions& options,
-              std::int64_t exact_terms)
+              std::int64_t exact_terms, bool tracks)
       : store_(&flow.parameters()),
         exchange_(&exchange),
         optimizer_(options),
         small_(flow, exact_terms),
-        small_terms_(store_->count()) {}
+        small_terms_(store_->count()),
+        inner_products_(tracks) {}
 
   void begin(const StepNumbers& numbers) override {
     numbers_ = numbers;
     small_.clear();
+    inner_products_.begin();
     std::ranges::fill(small_terms_, PerSampleTerm<T>{});
   }
 
@@ -91,6 +102,10 @@ class FusedUpdate final : public Update<T> {
     small_terms_[id] = term;
   }
 
+  void relative(const ConstMatrixMap<T>& delta, const ConstMatrixMap<T>& outputs) override {
+    inner_products_.announce(delta, outputs);
+  }
+
   void outer_product(ParameterId id, const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
                      const PerSampleTerm<T>& term) override {
     const auto apply_tile = [&](Index col_begin, const ConstMatrixMap<T>& tile) {
@@ -99,6 +114,7 @@ class FusedUpdate final : public Update<T> {
             lr_of(store_->info(id), numbers_));
     };
     exchange_->outer_product(left, right, std::ref(apply_tile), read_by_update(*store_, id));
+    inner_products_.take(*exchange_);
     exchange_->publish(store_->matrix(id));
   }
 
@@ -133,6 +149,8 @@ class FusedUpdate final : public Update<T> {
       apply(tile_of(*store_, id, 0, std::span<const T>(sum(id)), small_terms_[id]),
             lr_of(info, numbers_));
     }
+    this->log_abs_det_change_ = inner_products_.log_abs_det_change(
+        growth_of(numbers_.lr, numbers_, optimizer_.options()), numbers_.lr / numbers_.samples);
   }
 
  private:
@@ -149,24 +167,28 @@ class FusedUpdate final : public Update<T> {
   SmallSums<T> small_;
   std::vector<PerSampleTerm<T>> small_terms_;
   std::vector<T> before_;
+  InnerProducts<T> inner_products_;
 };
 
 template <class T>
 class ClippedUpdate final : public Update<T> {
  public:
   ClippedUpdate(Flow<T>& flow, Exchange<T>& exchange, const Products& products,
-                const OptimizerOptions& options, double clip_norm, std::int64_t exact_terms)
+                const OptimizerOptions& options, double clip_norm, std::int64_t exact_terms,
+                bool tracks)
       : store_(&flow.parameters()),
         exchange_(&exchange),
         optimizer_(options),
         small_(flow, exact_terms),
         gradient_(flow.parameters(), products),
-        clip_norm_(clip_norm) {}
+        clip_norm_(clip_norm),
+        inner_products_(tracks) {}
 
   void begin(const StepNumbers& numbers) override {
     numbers_ = numbers;
     small_.clear();
     gradient_.clear();
+    inner_products_.begin();
   }
   std::span<T> sum(ParameterId id) override { return small_.sum(id); }
   std::optional<ExactSums> exact(ParameterId id, std::size_t size) override {
@@ -174,6 +196,9 @@ class ClippedUpdate final : public Update<T> {
   }
   void per_sample(ParameterId id, const PerSampleTerm<T>& term) override {
     gradient_.per_sample(id, term);
+  }
+  void relative(const ConstMatrixMap<T>& delta, const ConstMatrixMap<T>& outputs) override {
+    inner_products_.announce(delta, outputs);
   }
   void outer_product(ParameterId id, const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
                      const PerSampleTerm<T>& term) override {
@@ -183,6 +208,7 @@ class ClippedUpdate final : public Update<T> {
     };
     exchange_->outer_product(left, right, std::ref(keep_tile));
     gradient_.per_sample(id, term);
+    inner_products_.take(*exchange_);
   }
 
   void finish() override {
@@ -204,6 +230,10 @@ class ClippedUpdate final : public Update<T> {
           numbers_.step, samples, lr_of(store_->info(id), numbers_));
     }
     this->optimizer_seconds_ += std::chrono::duration<double>(Clock::now() - start).count();
+    // the gradient's sum, N W in it, over `samples`
+    this->log_abs_det_change_ = inner_products_.log_abs_det_change(
+        growth_of(numbers_.lr * numbers_.samples / samples, numbers_, optimizer_.options()),
+        numbers_.lr / samples);
   }
 
  private:
@@ -225,6 +255,7 @@ class ClippedUpdate final : public Update<T> {
   SmallSums<T> small_;
   GradientBuffer<T> gradient_;
   double clip_norm_;
+  InnerProducts<T> inner_products_;
 };
 
 }  // namespace
@@ -240,21 +271,40 @@ OptimizerOptions optimizer_options_of(const TrainOptions& options) {
 }
 
 template <class T>
+std::string why_log_abs_det_is_not_tracked(OptimizerKind optimizer, GradientKind gradient,
+                                           const Exchange<T>& exchange) {
+  if (optimizer != OptimizerKind::sgd) {
+    return fmt::format("the step of {} is not of low rank, that of sgd is", name_of(optimizer));
+  }
+  if (gradient != GradientKind::relative) {
+    return fmt::format("the step of the {} gradient is no multiple of W", name_of(gradient));
+  }
+  if (!exchange.has_inner_product()) {
+    return fmt::format("{} exchange brings no factors of all ranks together", exchange.name());
+  }
+  return "";
+}
+
+template <class T>
 std::unique_ptr<Update<T>> make_update(Flow<T>& flow, Exchange<T>& exchange,
                                        const Products& products, const OptimizerOptions& options,
-                                       double clip_norm, std::int64_t exact_terms) {
+                                       double clip_norm, std::int64_t exact_terms, bool tracks) {
   flow.parameters().allocate_moments(Optimizer<T>(options).moment_count());
   if (clip_norm > 0) {
     return std::make_unique<ClippedUpdate<T>>(flow, exchange, products, options, clip_norm,
-                                              exact_terms);
+                                              exact_terms, tracks);
   }
-  return std::make_unique<FusedUpdate<T>>(flow, exchange, options, exact_terms);
+  return std::make_unique<FusedUpdate<T>>(flow, exchange, options, exact_terms, tracks);
 }
 
-template std::unique_ptr<Update<float>> make_update(Flow<float>&, Exchange<float>&, const Products&,
-                                                    const OptimizerOptions&, double, std::int64_t);
-template std::unique_ptr<Update<double>> make_update(Flow<double>&, Exchange<double>&,
-                                                     const Products&, const OptimizerOptions&,
-                                                     double, std::int64_t);
+#define RELGRAD_INSTANTIATE(T)                                                                   \
+  template std::string why_log_abs_det_is_not_tracked(OptimizerKind, GradientKind,               \
+                                                      const Exchange<T>&);                       \
+  template std::unique_ptr<Update<T>> make_update(Flow<T>&, Exchange<T>&, const Products&,       \
+                                                  const OptimizerOptions&, double, std::int64_t, \
+                                                  bool);
+RELGRAD_INSTANTIATE(float)
+RELGRAD_INSTANTIATE(double)
+#undef RELGRAD_INSTANTIATE
 
 }  // namespace relgrad

@@ -18,7 +18,11 @@ RunState some_state() {
   state.last_evaluated_step = 17;
   state.evaluations_without_best = 2;
   state.log_abs_det = -1e-17;
+  state.log_abs_det_step = 17;
+  state.log_abs_det_lu_step = 12;
   state.unlogged_log_likelihood = -12345.678901234567;
+  state.unlogged_log_abs_det = 1.0 / 7;
+  state.unlogged_transform_log_slope = -1.0 / 9;
   state.unlogged_samples = 300;
   state.updates = 13;
   state.skipped_steps = 4;
@@ -41,7 +45,11 @@ TEST(RunState, ComesBackFromTextToTheLastBit) {
   EXPECT_EQ(again.last_evaluated_step, state.last_evaluated_step);
   EXPECT_EQ(again.evaluations_without_best, state.evaluations_without_best);
   EXPECT_EQ(again.log_abs_det, state.log_abs_det);
+  EXPECT_EQ(again.log_abs_det_step, state.log_abs_det_step);
+  EXPECT_EQ(again.log_abs_det_lu_step, state.log_abs_det_lu_step);
   EXPECT_EQ(again.unlogged_log_likelihood, state.unlogged_log_likelihood);
+  EXPECT_EQ(again.unlogged_log_abs_det, state.unlogged_log_abs_det);
+  EXPECT_EQ(again.unlogged_transform_log_slope, state.unlogged_transform_log_slope);
   EXPECT_EQ(again.unlogged_samples, state.unlogged_samples);
   EXPECT_EQ(again.updates, state.updates);
   EXPECT_EQ(again.skipped_steps, state.skipped_steps);
@@ -64,11 +72,11 @@ TEST(RunState, OfACheckpointFromBeforeStepsCouldBeLeftOutHasMadeEveryUpdate) {
 
 TEST(RunState, CountsAValidationThatIsNotFiniteAsNoBetter) {
   RunState state = some_state();
-  state.record_validation(std::nan(""), 1.5);
+  state.record_validation(std::nan(""));
   EXPECT_EQ(state.best_val_bits_per_dim, 0.1);
   EXPECT_EQ(state.evaluations_without_best, 3);
   EXPECT_TRUE(std::isinf(state.last_val_bits_per_dim));
-  state.record_validation(0.05, 1.5);
+  state.record_validation(0.05);
   EXPECT_EQ(state.best_val_bits_per_dim, 0.05);
   EXPECT_EQ(state.best_step, 17);
   EXPECT_EQ(state.evaluations_without_best, 0);
@@ -84,6 +92,25 @@ TEST(RunState, BeforeTheFirstValidationComesBackAsThat) {
   EXPECT_TRUE(std::isinf(again.best_val_bits_per_dim));
   EXPECT_TRUE(std::isnan(again.log_abs_det));
   EXPECT_EQ(again.last_evaluated_step, -1);
+}
+
+TEST(RunState, KnowsWhoseLogAbsDetItHas) {
+  RunState state = some_state();
+  state.step = 20;
+  state.record_log_abs_det(2.5);
+  EXPECT_EQ(state.log_abs_det, 2.5);
+  EXPECT_EQ(state.log_abs_det_step, 20);
+  EXPECT_EQ(state.log_abs_det_lu_step, 20);
+
+  // a checkpoint from before it was kept apart has the log|det| of its last evaluation
+  nlohmann::json json = to_json(state);
+  for (const char* key : {"log_abs_det_step", "log_abs_det_lu_step", "unlogged_log_abs_det_nats"}) {
+    json["metrics"].erase(key);
+  }
+  const RunState again = run_state_from(json);
+  EXPECT_EQ(again.log_abs_det_step, 17);
+  EXPECT_EQ(again.log_abs_det_lu_step, 17);
+  EXPECT_TRUE(std::isnan(again.unlogged_log_abs_det));
 }
 
 TEST(RunState, TellsACheckpointsValidationOnlyIfItIsOfItsStep) {

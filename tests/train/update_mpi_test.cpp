@@ -22,6 +22,7 @@ struct Setting {
   std::string exchange = "dense";
   std::int64_t row_groups = 1;  // ranks that share every W
   GradientOptions gradient;
+  bool tracks = false;
 };
 
 GradientOptions self_normalizing(bool symmetric) {
@@ -56,8 +57,16 @@ std::vector<double> whole_values(const Flow<double>& flow) {
   return all;
 }
 
-/// All parameters after `steps` updates; this rank has rank + 2 of the samples, rank 1 none.
-std::vector<double> train(const Setting& setting, int steps) {
+/// After some updates: all parameters; sum_k log|det W_k| by LU, and as tracked from an LU of the
+/// start.
+struct End {
+  std::vector<double> values;
+  double log_abs_det = 0;
+  double tracked = 0;
+};
+
+/// This rank has rank + 2 of the samples, rank 1 none.
+End train_tracked(const Setting& setting, int steps) {
   const auto comm = mpi::Communicator::world();
   const Products products(ProductBackend::openblas);
   const auto row_group = make_row_group<double>(comm, setting.row_groups);
@@ -66,8 +75,10 @@ std::vector<double> train(const Setting& setting, int steps) {
       row_group == nullptr
           ? make_exchange<double>(setting.exchange, comm, products)
           : make_row_exchange<double>(setting.exchange, comm, *row_group, products);
-  const auto update =
-      make_update<double>(flow, *exchange, products, setting.optimizer, setting.clip_norm);
+  const auto update = make_update<double>(flow, *exchange, products, setting.optimizer,
+                                          setting.clip_norm, 0, setting.tracks);
+  End end;
+  end.tracked = sample_independent_log_abs_det(flow);
   const auto linear = make_linear_gradient<double>(setting.gradient);
   const Index samples = comm.rank() == 1 ? 0 : comm.rank() + 2;
   double total = static_cast<double>(samples);
@@ -83,8 +94,16 @@ std::vector<double> train(const Setting& setting, int steps) {
     backward(flow, workspace, *linear, *update);
     update->finish();
     flow.prepare();
+    end.tracked += update->log_abs_det_change();
   }
-  return whole_values(flow);
+  end.values = whole_values(flow);
+  end.log_abs_det = sample_independent_log_abs_det(flow);
+  return end;
+}
+
+/// All parameters after `steps` updates.
+std::vector<double> train(const Setting& setting, int steps) {
+  return train_tracked(setting, steps).values;
 }
 
 double distance(const std::vector<double>& a, const std::vector<double>& b) {
@@ -213,6 +232,45 @@ TEST(Update, EveryExchangeLearnsTheSameInverses) {
       setting.row_groups = 1;
     }
   }
+}
+
+TEST(Update, TracksLogAbsDetOfSgdByEveryExchangeThatHasTheFactors) {
+  const int ranks = mpi::Communicator::world().world_size();
+  Setting setting;
+  setting.optimizer.kind = OptimizerKind::sgd;
+  setting.tracks = true;
+  setting.lr = 0.05;
+  for (const double weight_decay : {0.0, 0.3}) {
+    setting.optimizer.weight_decay = weight_decay;
+    for (const double clip_norm : {0.0, 0.5}) {
+      setting.clip_norm = clip_norm;
+      for (int row_groups = 1; row_groups <= ranks; ++row_groups) {
+        if (ranks % row_groups != 0) continue;
+        setting.row_groups = row_groups;
+        setting.exchange = row_groups == ranks ? "dense" : (clip_norm > 0 ? "gathered" : "factor");
+        if (clip_norm > 0 && row_groups > 1 && row_groups < ranks) continue;
+
+        const End end = train_tracked(setting, 20);
+
+        // 20 steps of determinants of matrices of condition ~10
+        EXPECT_NEAR(end.tracked, end.log_abs_det, 1e-12) << row_groups << " " << clip_norm;
+        EXPECT_GT(std::abs(end.log_abs_det), 0.1);
+      }
+    }
+  }
+}
+
+TEST(Update, SaysWhyLogAbsDetIsNotTracked) {
+  const auto comm = mpi::Communicator::world();
+  const Products products(ProductBackend::openblas);
+  const auto dense = make_exchange<double>("dense", comm, products);
+  const auto why_not = [&](OptimizerKind optimizer, GradientKind gradient) {
+    return why_log_abs_det_is_not_tracked(optimizer, gradient, *dense);
+  };
+  EXPECT_NE(why_not(OptimizerKind::adam, GradientKind::relative), "");
+  EXPECT_NE(why_not(OptimizerKind::momentum, GradientKind::relative), "");
+  EXPECT_NE(why_not(OptimizerKind::sgd, GradientKind::plain), "");
+  EXPECT_EQ(why_not(OptimizerKind::sgd, GradientKind::relative).empty(), comm.world_size() == 1);
 }
 
 }  // namespace

@@ -46,10 +46,16 @@ class Exchange {
   /// handed to `apply` tile by tile for this rank's own columns; each tile is in cache when it
   /// comes.
   /// @param beside  matrices of the product's shape that `apply` reads at each tile's columns;
-  /// null:
-  ///                none
+  ///                null: none
   virtual void outer_product(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
                              const Apply& apply, const ReadNext<T>& beside = {}) = 0;
+  /// Whether every rank can have inner_product: it has the samples' `left` of all ranks at hand.
+  virtual bool has_inner_product() const = 0;
+  /// After outer_product(left, ...): the sum over `coordinates` of left[i, m] outputs[i, n], N x N
+  /// for the samples of all ranks in the order of the global batch. Cost: 2 N b |coordinates|.
+  /// @param left, outputs  D x b, of this rank's samples
+  virtual void inner_product(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& outputs,
+                             const Range& coordinates, Matrix<double>& inner) = 0;
   /// After outer_product: every rank's own columns of the updated matrix go to all ranks.
   virtual void publish(MatrixMap<T> updated) = 0;
   /// In-place sum over ranks of small parameters' gradients: one message.

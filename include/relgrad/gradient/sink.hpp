@@ -28,6 +28,9 @@ struct OuterProduct {
 template <class T>
 class GradientSink : public SmallGradients<T> {
  public:
+  /// Before an outer_product whose right is W^T outputs, W the parameter: its left is `delta`, and
+  /// the step that follows is W' = growth W + step delta outputs^T W. Both D x b, all coordinates.
+  virtual void relative(const ConstMatrixMap<T>& /*delta*/, const ConstMatrixMap<T>& /*outputs*/) {}
   /// Sum over this rank's samples of the gradient of matrix parameter `id`: left right^T, left
   /// D x b, right with as many rows as the parameter has columns here; plus the per-sample term.
   /// The memory may be reused when the call returns. The sink may change the parameter during the

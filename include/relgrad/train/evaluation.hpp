@@ -43,9 +43,12 @@ template <class T>
 using LatentSink =
     std::function<void(Range rows, Range coordinates, const ConstMatrixMap<T>& latent)>;
 
+/// Collective. sum_k log|det W_k| in nats, the LU work spread over the ranks.
+template <class T>
+double shared_log_abs_det(const Flow<T>& flow, const mpi::Communicator& comm);
+
 /// Collective. log p(v) = log p_net(x) + log-slope of the transform, x = transform(v + noise); the
-/// noise is a function of (seed, draw, sample), the same for every number of ranks. The LU work of
-/// sum_k log|det W_k| is spread over the ranks.
+/// noise is a function of (seed, draw, sample), the same for every number of ranks.
 template <class T>
 Evaluation evaluate_split(const Model<T>& model, const SplitReader& split,
                           const EvaluationRequest& request, const mpi::Communicator& comm,

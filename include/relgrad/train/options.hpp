@@ -44,9 +44,10 @@ struct TrainOptions {
   double beta2 = 0.999;
   double epsilon = 1e-8;
   double weight_decay = 0.0;
-  double clip_norm = 0.0;           // 0: off
-  std::string schedule = "cosine";  // cosine | constant
-  std::int64_t warmup = 0;          // steps
+  double clip_norm = 0.0;              // 0: off
+  std::string schedule = "cosine";     // cosine | constant
+  std::int64_t warmup = 0;             // steps
+  std::string track_log_det = "auto";  // auto | on | off
 
   // budget
   std::int64_t batch_size = 100;  // GLOBAL batch

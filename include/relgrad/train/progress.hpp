@@ -14,8 +14,9 @@ struct ProgressState {
   double epoch = 0;     // 2.37
   double epochs = 0;    // of the whole run
   std::int64_t step = 0;
-  double train_bits_per_dim = 0;  // approximate: with the log|det| of the last evaluation
-  double val_bits_per_dim = 0;    // of the last evaluation; not finite: none yet
+  double train_bits_per_dim = 0;
+  bool train_is_exact = false;  // false: with the log|det| of the last evaluation, shown as ~
+  double val_bits_per_dim = 0;  // of the last evaluation; not finite: none yet
   double samples_per_s = 0;
 };
 

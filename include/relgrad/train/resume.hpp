@@ -24,18 +24,29 @@ struct RunState {
   std::int64_t best_step = -1;
   std::int64_t last_evaluated_step = -1;
   std::int64_t evaluations_without_best = 0;
-  double log_abs_det = std::numeric_limits<double>::quiet_NaN();  // of the last evaluation, nats
-  double seconds = 0;                                             // of training, over all starts
+  /// sum_k log|det W_k| in nats of the weights of step log_abs_det_step: the present one where it
+  /// is tracked, else that of the last factorisation, at step log_abs_det_lu_step.
+  double log_abs_det = std::numeric_limits<double>::quiet_NaN();
+  std::int64_t log_abs_det_step = -1;
+  std::int64_t log_abs_det_lu_step = -1;
+  double seconds = 0;  // of training, over all starts
   // Sums over the steps since the last line of kind "train" in metrics.jsonl: a resumed run's next
   // line is the one it would have been.
-  double unlogged_log_likelihood = 0;  // nats
+  double unlogged_log_likelihood = 0;  // nats, without log|det|
+  double unlogged_log_abs_det = 0;     // log_abs_det once for every sample
+  double unlogged_transform_log_slope = 0;
   double unlogged_samples = 0;
   /// What happened to the run that its options do not tell: {step, samples_consumed, changes}, the
   /// changes in words: "lr: 0.001 -> 0.0005", "rolled back to step 14".
   nlohmann::json history = nlohmann::json::array();
   void record(const std::vector<std::string>& changes);
+  /// Takes in a step's sums before its update: nats without log|det|, their part that is the
+  /// transform's, and samples.
+  void add_to_next_line(double log_likelihood, double transform_log_slope, double samples);
+  /// Takes in a factorisation of the weights of this step.
+  void record_log_abs_det(double log_abs_det_nats);
   /// Takes in a validation at this step; one that is not finite counts as the worst there is.
-  void record_validation(double val_bits_per_dim, double log_abs_det_nats);
+  void record_validation(double val_bits_per_dim);
   double epochs_done() const {
     return static_cast<double>(position.samples_consumed) / static_cast<double>(position.rows);
   }

@@ -17,14 +17,15 @@ namespace relgrad {
 
 /// What all ranks know after a step's allreduce: sums over ranks.
 struct StepStatus {
-  double log_likelihood = 0;  // nats, data units, WITHOUT sum_k log|det W_k|
+  double log_likelihood = 0;       // nats, data units, WITHOUT sum_k log|det W_k|
+  double transform_log_slope = 0;  // the part of log_likelihood that is the fixed transform's
   double samples = 0;
   double nonfinite = 0;  // samples
   double stop = 0;       // ranks that were asked to stop
   double save = 0;       // > 0: the root wants a checkpoint
   double written = 0;    // ranks whose part of the save under way is on disk
   double trouble = 0;    // ranks whose local work failed
-  std::span<double> flat() { return {&log_likelihood, 7}; }
+  std::span<double> flat() { return {&log_likelihood, 8}; }
 };
 
 /// What this rank brings to a step's allreduce beside its batch.

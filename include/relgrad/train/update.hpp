@@ -1,10 +1,11 @@
 #pragma once
 /// The end of the backward pass: gradients are summed over ranks and the optimizer moves the
 /// parameters.
+#include <limits>
 #include <memory>
 
 #include "relgrad/exchange/exchange.hpp"
-#include "relgrad/gradient/sink.hpp"
+#include "relgrad/gradient/backward.hpp"
 #include "relgrad/model/flow.hpp"
 #include "relgrad/optim/optimizer.hpp"
 #include "relgrad/train/options.hpp"
@@ -27,12 +28,22 @@ class Update : public GradientSink<T> {
   /// Collective. After it every parameter has moved.
   virtual void finish() = 0;
   double optimizer_seconds() const { return optimizer_seconds_; }  // since construction
+  /// After finish(): by how much the step changed sum_k log|det W_k|, in nats. Not a number where
+  /// that is not tracked.
+  double log_abs_det_change() const { return log_abs_det_change_; }
 
  protected:
   double optimizer_seconds_ = 0;
+  double log_abs_det_change_ = std::numeric_limits<double>::quiet_NaN();
 };
 
 OptimizerOptions optimizer_options_of(const TrainOptions& options);
+
+/// Why the change of log|det| cannot be had from the factors of a step (MATH section 2), in a few
+/// words; empty: it can.
+template <class T>
+std::string why_log_abs_det_is_not_tracked(OptimizerKind optimizer, GradientKind gradient,
+                                           const Exchange<T>& exchange);
 
 /// Without clipping: each tile of a weight's gradient is summed and applied at once, so that no
 /// dense gradient exists. With clip_norm > 0: the whole gradient is held (one more copy of the
@@ -40,9 +51,11 @@ OptimizerOptions optimizer_options_of(const TrainOptions& options);
 /// exchange must then give every rank all columns.
 /// @param exact_terms  the largest global batch, if sums must come out the same however they are
 ///                     split over ranks; 0: plain sums
+/// @param tracks       compute log_abs_det_change(): 2 N^2 D + 2/3 N^3 flops a layer
 template <class T>
 std::unique_ptr<Update<T>> make_update(Flow<T>& flow, Exchange<T>& exchange,
                                        const Products& products, const OptimizerOptions& options,
-                                       double clip_norm, std::int64_t exact_terms = 0);
+                                       double clip_norm, std::int64_t exact_terms = 0,
+                                       bool tracks = false);
 
 }  // namespace relgrad
