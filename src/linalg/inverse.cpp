@@ -42,7 +42,7 @@ void inverse_transposed(std::string_view where, const ConstMatrixMap<T>& square,
                         const Products& products, MatrixMap<T> out) {
   check_size(where, "columns", square.cols(), square.rows());
   if (!square.allFinite()) throw_not_finite(where);
-  const OneThread one_thread(products.backend() == ProductBackend::ordered);
+  const OneThread one_thread(products.backend_of({}) == ProductBackend::ordered);
   const int n = static_cast<int>(square.rows());
   constexpr int block = 64;  // of LAPACK's getri
   std::vector<int> pivots(static_cast<std::size_t>(n));
