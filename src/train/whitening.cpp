@@ -29,27 +29,37 @@ Matrix<double> product(Transpose op_a, const Matrix<double>& a, const Matrix<dou
   return result;
 }
 
-/// Moves every tenth column to the end; returns the number of those before.
-Index hold_out_tenth(Matrix<double>& x) {
-  if (x.cols() < 20) return x.cols();
-  const Index held = x.cols() / 10;
-  for (Index i = 0; i < held; ++i) x.col(10 * i).swap(x.col(x.cols() - 1 - i));
-  return x.cols() - held;
+/// Takes every tenth column out of x, if there are 20 or more.
+Matrix<double> take_tenth(Matrix<double>& x) {
+  const Index taken = x.cols() < 20 ? 0 : x.cols() / 10;
+  Matrix<double> tenth(x.rows(), taken);
+  Index kept = 0;
+  for (Index i = 0; i < x.cols(); ++i) {
+    if (i % 10 == 0 && i / 10 < taken) {
+      tenth.col(i / 10) = x.col(i);
+    } else {
+      if (kept < i) x.col(kept) = x.col(i);
+      ++kept;
+    }
+  }
+  x.conservativeResize(Eigen::NoChange, kept);
+  return tenth;
 }
 
 }  // namespace
 
 Whitening::Whitening(Matrix<double> x) {
-  const Index fitted = hold_out_tenth(x);
+  Matrix<double> held_out = take_tenth(x);
   const Index dimension = x.rows();
+  const Index fitted = x.cols();
   const auto n = static_cast<double>(fitted);
-  mean_ = x.leftCols(fitted).rowwise().mean();
+  mean_ = x.rowwise().mean();
   x.colwise() -= mean_;
-  deviation_ = (x.leftCols(fitted).rowwise().squaredNorm() / n).cwiseSqrt();
+  deviation_ = (x.rowwise().squaredNorm() / n).cwiseSqrt();
   deviation_ = deviation_.unaryExpr([](double s) { return s > 1e-12 ? s : 1.0; });
   x.array().colwise() /= deviation_.array();
-  const Matrix<double> held_out = x.rightCols(x.cols() - fitted);
-  x.conservativeResize(Eigen::NoChange, fitted);
+  held_out.colwise() -= mean_;
+  held_out.array().colwise() /= deviation_.array();
 
   if (fitted >= dimension) {
     SymmetricEigen eigen = symmetric_eigen("whitening", outer_square(1 / n, x));
