@@ -20,19 +20,31 @@ class ResultsPage(support.Test):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         return done.stdout, (self.folder / "RESULTS.md").read_text()
 
+    def table(self):
+        """A folder with the three arrays of a table: correlated columns with heavy tails."""
+        folder = self.folder / "power"
+        folder.mkdir()
+        random = support.numpy.random.default_rng(1)
+        mixing = random.normal(size=(6, 6))
+        for split, rows in (("train", 600), ("val", 100), ("test", 100)):
+            support.numpy.save(folder / f"{split}.npy", random.laplace(size=(rows, 6)) @ mixing)
+        return folder
+
     def test_is_made_from_quick_runs_and_again_from_what_is_kept(self):
-        told, page = self.results("--quick", "--only", "toy,ica,fashion-mnist,mnist")
+        words = ["--quick", "--only", "toy,ica,fashion-mnist,mnist,tabular", "--tabular", f"power={self.table()}"]
+
+        told, page = self.results(*words)
 
         self.assertIn("min left", told)
-        for line in ("## Images", "### MNIST", "### Fashion-MNIST", "## Toy densities", "| checkerboard | -3.4657 |",
+        for line in ("## Images", "### MNIST", "### Fashion-MNIST", "## Toy densities", "| checkerboard | 1 | -3.4657 |",
                      "## Nonlinear ICA", "Gaussian, full covariance", "marginals only", "published, MNIST test",
-                     "--quick", "Machine: "):
+                     "## Tabular data", "| power | ", "--quick", "Machine: "):
             self.assertIn(line, page)
         self.assertNotIn(str(self.folder), page)
         pictures = sorted(path.name for path in (self.folder / "results").iterdir())
         self.assertEqual(pictures, ["curves.png", "ica.png", "samples.png", "toys.png"])
 
-        told, again = self.results("--quick", "--only", "toy,ica,fashion-mnist,mnist", "--read")
+        told, again = self.results(*words, "--read")
         self.assertNotIn("min left", told)
         self.assertEqual(again, page)
 

@@ -26,6 +26,12 @@ def spread(values, digits):
     return f"{mean:.{digits}f} +- {statistics.stdev(values):.{digits}f}"
 
 
+def busy_words(results, cores):
+    """Whether other work slowed the runs down."""
+    load = max((r.get("load_average", 0.0) for r in results), default=0.0)
+    return f" Other programs ran beside (load average {load:.0f} on {cores} cores): times are too long." if load > cores else ""
+
+
 def head(command, machine, quick):
     lines = ["# Results", "",
              "Written by `tools/results`; no figure here is typed by hand. It is made again by", "",
@@ -34,7 +40,7 @@ def head(command, machine, quick):
              "that it is not given. Option files: [jobs/](../jobs). Likelihoods are exact (LU of every W), with one draw of",
              "the dequantization noise; both unit conventions are those of [MATH.md](MATH.md), section 5. `+-` is the",
              "standard error over test samples for one seed, the standard deviation over seeds for several.", "",
-             f"Machine: {machine}.", ""]
+             f"Machine: {machine}", ""]
     if quick:
         lines += ["**Made with --quick: data drawn by the program and toy budgets. No figure means anything.**", ""]
     return lines
@@ -110,13 +116,14 @@ def toy_section(entries, gaussians):
     rows = []
     for recipe, results, entropy in entries:
         nats = [r["test"]["log_likelihood_pixel_nats"] for r in results]
-        rows.append([recipe.data.split(":")[1], number(-entropy, 4), spread(nats, 4), spread([-entropy - n for n in nats], 4),
-                     number(results[0]["test"]["standard_error_nats"], 4), number(gaussians[recipe.data]["data_nats"], 4),
+        rows.append([recipe.data.split(":")[1], len(nats), number(-entropy, 4), spread(nats, 4),
+                     spread([-entropy - n for n in nats], 4), number(results[0]["test"]["standard_error_nats"], 4),
+                     number(gaussians[recipe.data]["data_nats"], 4),
                      duration(statistics.mean(r["seconds"] for r in results))])
     lines = ["## Toy densities", "",
-             f"{entries[0][0].words} (`jobs/{entries[0][0].config}`); {len(entries[0][1])} seeds, "
-             f"{epochs_of(entries[0][1][0])}, 1 rank. The truth is minus the entropy, in closed form or by quadrature.", ""]
-    lines += table(["data", "truth, nats", "held-out nats", "short of the truth", "standard error, samples", "Gaussian",
+             f"{entries[0][0].words} (`jobs/{entries[0][0].config}`), {epochs_of(entries[0][1][0])}, 1 rank.",
+             "The truth is minus the entropy, in closed form or by quadrature.", ""]
+    lines += table(["data", "seeds", "truth, nats", "held-out nats", "short of the truth", "standard error, samples", "Gaussian",
                     "time a seed"], rows)
     worst = max(-entropy - statistics.mean(r["test"]["log_likelihood_pixel_nats"] for r in results)
                 for _, results, entropy in entries)

@@ -1,5 +1,6 @@
 """The recipes: what is trained on what, by which option file of jobs/."""
 import dataclasses
+import glob
 import os
 import subprocess
 
@@ -39,7 +40,7 @@ PLANE = [Recipe(f"toy-{name}", "toy", f"toy:{name}", "toy.ini",
                 ("--epochs", "1", "--layers", "2")) for name in TOYS]
 SOURCES = [Recipe("ica", "ica", "ica:8", "ica.ini", "2 dense layers of 8, splines", 3, 0.5,
                   ("--epochs", "1"))]
-GROUPS = ("toy", "ica", "fashion-mnist", "mnist", "cifar10", "tiny-imagenet", "tabular")  # cheap ones first
+GROUPS = ("ica", "toy", "fashion-mnist", "mnist", "cifar10", "tiny-imagenet", "tabular")  # cheap ones first
 
 
 def recipes_of(groups, tabular, jobs):
@@ -83,18 +84,20 @@ class DataSets:
         if not os.path.exists(os.path.join(path, "dataset.json")):
             os.makedirs(os.path.dirname(path), exist_ok=True)
             words = [self.program, "prepare", "--output", path, *self.words(key, given)]
-            subprocess.run(words, check=True, stderr=subprocess.DEVNULL)
+            done = subprocess.run(words, capture_output=True, text=True)
+            if done.returncode != 0:
+                raise SystemExit(f"results: {key}: {done.stderr.strip()}")
         return path
 
     def words(self, key, given):
         rows = "600" if self.quick else "60000"
         if key.startswith("toy:") or key.startswith("ica:"):
             return ["--synthetic", key, "--rows", rows]
-        if self.quick:
-            return ["--synthetic", "images", "--size", "6x6", "--rows", rows]
         if key.startswith("tabular:"):
             return [word for split in ("train", "val", "test")
                     for word in (f"--{split}", self.one(given, f"*{split}*.npy"))]
+        if self.quick:
+            return ["--synthetic", "images", "--size", "6x6", "--rows", rows]
         _, files, options = self.RAW[key]
         found = {split: [path for pattern in patterns for path in self.every(given, pattern)]
                  for split, patterns in files.items()}
@@ -119,7 +122,6 @@ class DataSets:
 
     @staticmethod
     def every(folder, pattern):
-        import glob
         return sorted(glob.glob(os.path.join(folder, pattern)))
 
     def one(self, folder, pattern):

@@ -117,6 +117,7 @@ class Runs:
         if state.get("options") != wanted or state.get("data") != identity(data):
             shutil.rmtree(run, ignore_errors=True)
             state = {"options": wanted, "data": identity(data), "seconds": 0.0, "validation_seconds": {}}
+        state["load_average"] = max(state.get("load_average", 0.0), os.getloadavg()[0])  # of what else runs
         write_json(state_path, state)
         clock = ValidationClock(os.path.join(run, "metrics.jsonl"), state["seconds"])
         clock.start()
