@@ -104,7 +104,7 @@ def gaussian(data, logit_a, split="test"):
     is_8_bit = info_of(data)["element_type"] == "uint8"
     train = samples_of(data, "train")
     space = Space(is_8_bit, logit_a)
-    room = 200_000_000 // train.size
+    room = 100_000_000 // train.size
     draws = max(1, min(10, room)) if is_8_bit and len(train) >= train.shape[1] else 1
     model = Gaussian(train, space, draws)
     validation = model.squares_of(samples_of(data, "val"), space)

@@ -24,7 +24,7 @@ def curves(panels, path):
     figure, axes = plt.subplots(1, len(panels), figsize=(5.6 * len(panels), 3.9), layout="constrained", squeeze=False)
     for axis, (title, dimension, offset, lines, baselines) in zip(axes[0], panels):
         nats = dimension * math.log(2.0)
-        best = []
+        best, given = [], []
         for label, validations in lines:
             seen = [v for v in validations if v["wall_seconds"]]
             axis.plot([v["wall_seconds"] for v in seen], [v["bits_per_dim"] for v in seen], marker=".", markersize=4,
@@ -33,9 +33,8 @@ def curves(panels, path):
         for number, (label, pixel_nats) in enumerate(baselines):
             axis.axhline(-pixel_nats / nats, color="0.35", linestyle=("--", ":", "-.")[number % 3], linewidth=1,
                          label=label)
-            best.append(-pixel_nats / nats)
-        low, high = min(best), sorted(best)[-1]
-        high = min(high, low + 3 * (numpy.median(best) - low) + 0.02)
+            given.append(-pixel_nats / nats)
+        low, high = min(best + given), max(numpy.median(best), *given)  # starts may be far above
         axis.set(xlabel="seconds since the start", ylabel="bits per dimension", title=title,
                  ylim=(low - 0.08 * (high - low), high + 0.08 * (high - low)), xscale="log")
         axis.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
