@@ -27,11 +27,12 @@ def activation(y):
 
 
 def relative_gradients(w, b, x):
-    """log-likelihood, G_W = Delta (W^T Y)^T / B + W and G_b = Delta (1 + Y^T b) / B + b; samples are columns."""
-    count, last = x.shape[1], len(w) - 1
+    """log-likelihood, G_W = Delta (W^T Y)^T / B + W and G_b = Delta (1 + Y^T b) / B + b, all transposed, as
+    samples are rows (B x D)."""
+    count, last = len(x), len(w) - 1
     y, z = [], x
     for k in range(len(w)):
-        y.append(w[k] @ z + b[k][:, None])
+        y.append(z @ w[k].T + b[k])
         z = activation(y[k])
     log_likelihood, delta = -0.5 * jnp.sum(y[last] ** 2), -y[last]
     weight_gradients, bias_gradients = [None] * len(w), [None] * len(w)
@@ -41,10 +42,10 @@ def relative_gradients(w, b, x):
             slope = SLOPE + (1 - SLOPE) * sigmoid
             log_likelihood += jnp.sum(jnp.log(slope))
             delta = delta * slope + (1 - SLOPE) * sigmoid * (1 - sigmoid) / slope
-        both = w[k].T @ (jnp.concatenate([delta, y[k]], axis=1) if k > 0 else y[k])
-        weight_gradients[k] = delta @ both[:, -count:].T / count + w[k]
-        bias_gradients[k] = delta @ (1 + y[k].T @ b[k]) / count + b[k]
-        delta = both[:, :count]
+        both = (jnp.concatenate([delta, y[k]]) if k > 0 else y[k]) @ w[k]
+        weight_gradients[k] = delta.T @ both[-count:] / count + w[k]
+        bias_gradients[k] = delta.T @ (1 + y[k] @ b[k]) / count + b[k]
+        delta = both[:count]
     return log_likelihood, weight_gradients + bias_gradients
 
 
@@ -59,12 +60,12 @@ def log_likelihood_with_det(parameters, x):
     """Mean over samples of log N(z) + sum log s', plus sum_k log|det W_k|."""
     layers, z, total = len(parameters) // 2, x, 0.0
     for k in range(layers):
-        y = parameters[k] @ z + parameters[layers + k][:, None]
+        y = z @ parameters[k].T + parameters[layers + k]
         if k + 1 < layers:
             z = activation(y)
-            total += jnp.sum(jnp.log(SLOPE + (1 - SLOPE) * jax.nn.sigmoid(y))) / x.shape[1]
+            total += jnp.sum(jnp.log(SLOPE + (1 - SLOPE) * jax.nn.sigmoid(y))) / len(x)
         total += jnp.linalg.slogdet(parameters[k])[1]
-    return total - 0.5 * jnp.sum(y**2) / x.shape[1]
+    return total - 0.5 * jnp.sum(y**2) / len(x)
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=(1, 2, 3))
@@ -81,7 +82,7 @@ class ByHand:
         self.parameters = [jnp.array(p) for p in start.weights + start.biases]
         self.m = [jnp.zeros_like(p) for p in self.parameters]
         self.v = [jnp.zeros_like(p) for p in self.parameters]
-        self.x, self.rule, self.t = jnp.array(start.x), rule, 0
+        self.x, self.rule, self.t = jnp.array(start.x.T), rule, 0
 
     def run(self):
         self.t += 1
@@ -103,8 +104,8 @@ def check_slogdet(start):
     """Relative difference of its gradient times W^T W and the relative gradient, at b = 0; limit 1e-3."""
     parameters = ByHand(start).parameters
     layers = len(start.weights)
-    plain = jax.jit(jax.grad(log_likelihood_with_det))(parameters, jnp.array(start.x))
-    _, relative = jax.jit(relative_gradients)(parameters[:layers], parameters[layers:], jnp.array(start.x))
+    plain = jax.jit(jax.grad(log_likelihood_with_det))(parameters, jnp.array(start.x.T))
+    _, relative = jax.jit(relative_gradients)(parameters[:layers], parameters[layers:], jnp.array(start.x.T))
     worst = 0.0
     for w, g, expected in zip(parameters, plain, relative[:layers]):
         worst = max(worst, float(jnp.linalg.norm(g @ w.T @ w - expected) / jnp.linalg.norm(expected)))
