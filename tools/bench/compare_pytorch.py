@@ -31,7 +31,7 @@ def compare(options, relgrad, shape, steps):
             make = candidates[about["update"]]
             about["check"] = peer_bench.check_update(start, make)
         elif way == "notebook":
-            if shape.layers < 2:  # it stacks hidden layers, and needs one
+            if shape.layers != 2:  # it averages log s' over hidden layers, so it is right for one
                 continue
             make = lambda rule="adam": steps.Notebook(start, rule)
             about["check"] = peer_bench.check_update(start, make)

@@ -55,23 +55,28 @@ def exponent(sizes):
     return float(numpy.polyfit(numpy.log(list(sizes)), numpy.log(list(sizes.values())), 1)[0])
 
 
-def plot(path, times, exponents):
-    import matplotlib
-
+def plot(path, content):
+    """Draws the figures into an SVG; False, and nothing, without matplotlib."""
+    try:
+        import matplotlib
+    except ImportError:
+        return False
     matplotlib.use("svg")
     from matplotlib import pyplot
 
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "relgrad", "font.size": 9})
     figure, axes = pyplot.subplots(figsize=(5.2, 3.4))
     for way, marker in zip(WAYS, "os^"):
-        axes.loglog(list(times[way]), list(times[way].values()), marker + "-", markersize=4,
-                    label=f"{WAYS[way]}: D^{exponents[way]:.2f}")
+        sizes = content["milliseconds"][way]
+        axes.loglog(list(map(int, sizes)), list(sizes.values()), marker + "-", markersize=4,
+                    label=f"{WAYS[way]}: D^{content['exponents'][way]:.2f}")
     axes.set_xticks(DIMENSIONS, DIMENSIONS, rotation=45)
     axes.minorticks_off()
     axes.set(xlabel="dimension D", ylabel="milliseconds a step")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
+    return True
 
 
 def main():
@@ -84,13 +89,13 @@ def main():
     exponents = {way: exponent(sizes) for way, sizes in times.items()}
     for way, sizes in times.items():
         print(f"{WAYS[way]}: D^{exponents[way]:.3f}   " + "  ".join(f"{d}: {ms:.2f} ms" for d, ms in sizes.items()))
-    peer_bench.write_json(options.json, {
-        "milliseconds": times, "exponents": exponents, "threads": options.threads, "batch_size": 100, "layers": 1,
-        "rounds": options.rounds, "memory_gbytes_per_s": steps.memory_gbytes(),
-        "peak_gflops_per_s": steps.peak_gflops(), "version": steps.torch.__version__,
-        "processor": peer_bench.processor(), "load_average": os.getloadavg()[0]})
-    if options.plot:
-        plot(options.plot, times, exponents)
+    content = {"milliseconds": times, "exponents": exponents, "threads": options.threads, "batch_size": 100,
+               "layers": 1, "rounds": options.rounds, "memory_gbytes_per_s": steps.memory_gbytes(),
+               "peak_gflops_per_s": steps.peak_gflops(), "version": steps.torch.__version__,
+               "processor": peer_bench.processor(), "load_average": os.getloadavg()[0]}
+    peer_bench.write_json(options.json, content)
+    if options.plot and not plot(options.plot, content):
+        raise SystemExit("--plot: this Python has no matplotlib")
 
 
 if __name__ == "__main__":

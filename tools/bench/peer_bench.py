@@ -67,16 +67,22 @@ def limit_threads(threads):
 
 class Relgrad:
     def __init__(self, program, threads):
+        if not os.access(program, os.X_OK):
+            raise SystemExit(f"--program {program}: no such program; build it (README.md) or name another")
         self.program, self.threads = program, threads
 
-    def command(self, shape, *words):
-        return [self.program, "bench", "step", "--dim", str(shape.dim), "--batch-size", str(shape.batch_size),
-                "--layers", str(shape.layers), "--threads", str(self.threads), *map(str, words)]
+    def bench_step(self, shape, *words):
+        """Standard output of `relgrad bench step`."""
+        command = [self.program, "bench", "step", "--dim", shape.dim, "--batch-size", shape.batch_size,
+                   "--layers", shape.layers, "--threads", self.threads, *words]
+        result = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+        if result.returncode != 0:
+            raise SystemExit(f"{' '.join(map(str, command))}: exit code {result.returncode}\n{result.stderr}")
+        return result.stdout
 
     def milliseconds(self, shape, steps):
-        """Median of a step in a process of its own, after 2 warm-ups."""
-        output = subprocess.run(self.command(shape, "--steps", steps, "--warmup", 2, "--json", "-"), check=True,
-                                capture_output=True, text=True).stdout
+        """Median of a step in a process of its own, after warm-ups."""
+        output = self.bench_step(shape, "--steps", steps, "--warmup", 2 if steps > 2 else 1, "--json", "-")
         return json.loads(output)["time"]["median_ms"]
 
     def start(self, shape):
@@ -85,7 +91,7 @@ class Relgrad:
             after = {}
             for rule in ("sgd", "adam"):
                 path = pathlib.Path(folder) / "step.h5"
-                subprocess.run(self.command(shape, "--optimizer", rule, "--dump", path), check=True)
+                self.bench_step(shape, "--optimizer", rule, "--dump", path)
                 weights, biases, after[rule], x = read_dump(path, shape.layers)
                 path.unlink()
             return Start(weights, biases, x, after)
@@ -140,9 +146,11 @@ def check_update(start, make):
 
 
 def time_steps(peer, seconds):
-    """Median milliseconds over at least two steps and about so many seconds, after 2 warm-ups."""
+    """Median milliseconds over at least two steps and about so many seconds, after two warm-ups, or one long one."""
+    begin = time.perf_counter()
     peer.run()
-    peer.run()
+    if time.perf_counter() - begin < 0.5:
+        peer.run()
     times, begin = [], time.perf_counter()
     while len(times) < 2 or time.perf_counter() - begin < seconds:
         start = time.perf_counter()

@@ -21,13 +21,6 @@ after warm-ups; a ratio is that of one round's medians, the table gives its medi
 rounds, in ms.
 """
 
-BOUND = """
-`bound` is the least that a step of this algorithm can take on this core: its products (8 B D^2 flops a layer, 6 the first) at the
-{peak:.0f} GFLOP/s that the best library here reached on 1024 x 1024, and, where weights and moments do not fit into the last cache
-({cache:.0f} MiB), 32 D^2 bytes a layer (W read three times, moments read, all three written) at the {memory:.1f} GB/s of an addition of
-long arrays; of the two, pass for pass, the larger counts. The ratio to a peer cannot exceed the peer's time over `bound`.
-"""
-
 WAYS = {
     "by-hand": """
 ## The relative gradient by hand
@@ -35,12 +28,18 @@ WAYS = {
 What a careful person writes: `W^T Delta` and `W^T Y` in one product, samples as rows, the gradient's last product accumulating onto
 W. In PyTorch the update is the fastest of these, taken anew for every shape: Adam in place by a few tensor operations or, from 2.4 on,
 by PyTorch's fused kernel; on whole matrices or on blocks of rows while their gradient is in cache. JAX is jitted, with donated buffers.
+
+`bound` is the least that a step of this algorithm can take here: its products (8 B D^2 flops a layer, 6 the first) at the
+{peak:.0f} GFLOP/s that the best library here reached on 1024 x 1024, and, where weights and moments do not fit into the last cache
+({cache:.0f} MiB), 32 D^2 bytes a layer (W read three times, moments read, all three written) at the {memory:.1f} GB/s of an addition of
+long arrays; of the two, pass for pass, the larger counts. The ratio to a peer cannot exceed the peer's time over `bound`.
 """,
     "notebook": """
 ## The relative gradient the way the published notebook does it
 
 Errors by autograd, retained at the pre-activations; slopes by a second autograd pass; a multivariate normal latent; Adam of
-torch.optim (github.com/fissoreg/relative-gradient-jacobian, mnist_training_pytorch.ipynb).
+torch.optim (github.com/fissoreg/relative-gradient-jacobian, mnist_training_pytorch.ipynb). It averages log s' over hidden layers,
+so it makes the right update with one of them only.
 """,
     "slogdet": """
 ## The plain gradient, by autograd through slogdet
@@ -49,6 +48,13 @@ The O(D^3) way that the relative gradient replaces; its update is another one, w
 and factorisations over those of relgrad's step, (8/3 L D^3 + (6 L - 2) B D^2) / ((8 L - 2) B D^2), say how far apart they can be
 at equal efficiency; the column `flops` gives that.
 """}
+
+GROWTH = """
+## Growth with the dimension
+
+One linear layer, B = {batch_size}, PyTorch {version}: median ms of a step over {rounds} round(s) in which sizes take turns; the
+exponent is the least-squares slope of log time over log D. Alone: `tools/bench/cost_growth.py`.
+"""
 
 
 def bound_ms(shape, peak, memory, cache_mib):
@@ -99,31 +105,34 @@ def growth(content):
     names = {"relgrad": "relgrad", "plain": "plain gradient, PyTorch, `linalg.inv`",
              "slogdet": "plain gradient, PyTorch, autograd of `slogdet`"}
     dims = list(content["milliseconds"]["relgrad"])
-    rows = [[names[way]] + [three_digits(sizes[d]) if d in sizes else "" for d in dims] + [f"{content['exponents'][way]:.2f}"]
-            for way, sizes in content["milliseconds"].items()]
-    return (f"\n## Growth with the dimension\n\nOne linear layer, B = {content['batch_size']}, median ms of a step over "
-            f"{content['rounds']} round(s) in which sizes take turns; the exponent is the least-squares slope of log time over\n"
-            f"log D. PyTorch {content['version']}. Alone: `tools/bench/cost_growth.py`.\n\n"
-            + table(["D"] + dims + ["exponent"], rows))
+    rows = [[names[way]] + [three_digits(sizes[d]) if d in sizes else "" for d in dims]
+            + [f"{content['exponents'][way]:.2f}"] for way, sizes in content["milliseconds"].items()]
+    return GROWTH.format(**content) + "\n" + table(["D", *dims, "exponent"], rows)
 
 
-def text(figures):
+def head(figures, parts):
+    first, loads = parts[0], [part["load_average"] for part in parts]
+    if max(loads) > first["threads"] + 0.5:
+        state = (f"Load average {min(loads):.1f} ... {max(loads):.1f}:\n**the machine was doing other work**, so times and "
+                 "rates are worse than they need be, and ratios uncertain.")
+    else:
+        state = "The machine did nothing else."
+    checks = [result["check"] for part in parts for result in part.get("results", [])]
+    processor = first["processor"]
+    return HEAD.format(command=figures["command"], cores=processor["cores"], processor=processor["name"],
+                       vectors=", ".join(processor["vectors"]), threads=first["threads"],
+                       s="" if first["threads"] == 1 else "s", state=state,
+                       sgd=max(check["sgd"] for check in checks if "sgd" in check))
+
+
+def text(figures, has_plot):
     comparisons, grown = figures["comparisons"], figures["growth"]
-    first = comparisons[0]
-    loads = [part["load_average"] for part in comparisons + [grown]]
     peak = max(part["peak_gflops_per_s"] for part in comparisons + [grown])
-    memory, cache = grown["memory_gbytes_per_s"], first["processor"]["last_cache_mib"]
-    busy = max(loads) > first["threads"] + 0.5
-    state = f"Load average {min(loads):.1f} ... {max(loads):.1f}:" + (
-        "\n**the machine was doing other work**, so times and rates are worse than they need be, and ratios uncertain." if busy
-        else " the machine did nothing else.")
-    sgd = max(result["check"]["sgd"] for part in comparisons for result in part["results"] if "sgd" in result["check"])
-    page = HEAD.format(command=figures["command"], cores=first["processor"]["cores"], processor=first["processor"]["name"],
-                       vectors=", ".join(first["processor"]["vectors"]), threads=first["threads"],
-                       s="" if first["threads"] == 1 else "s", state=state, sgd=sgd)
+    memory, cache = grown["memory_gbytes_per_s"], grown["processor"]["last_cache_mib"]
+    page = head(figures, comparisons + [grown])
     page += "\n" + table(["peer", "products by", "GFLOP/s on 1024 x 1024"],
-                         [[f"{part['framework']} {part['version']}", part["products"], f"{part['peak_gflops_per_s']:.0f}"]
-                          for part in comparisons])
+                         [[f"{part['framework']} {part['version']}", part["products"],
+                           f"{part['peak_gflops_per_s']:.0f}"] for part in comparisons])
 
     def share_of_bound(shape, ours):
         bound = bound_ms(shape, peak, memory, cache)
@@ -136,9 +145,9 @@ def text(figures):
         names, extra = extras[way]
         rows = rows_of(figures, way, extra)
         if rows:
-            page += words + (BOUND.format(peak=peak, cache=cache, memory=memory) if way == "by-hand" else "")
+            page += words.format(peak=peak, cache=cache, memory=memory)
             page += "\n" + table(["D", "B", "layers", "peer", "relgrad", "peer's", "ratio", *names], rows)
     page += growth(grown)
-    if figures["plot"]:
+    if has_plot:
         page += "\n![milliseconds a step over D](performance-growth.svg)\n"
     return page

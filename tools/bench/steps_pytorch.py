@@ -128,7 +128,7 @@ def smooth_leaky_relu(y):
 
 class Notebook(Autograd):
     """Its own products and in its order, the latent density as a MultivariateNormal, slopes by a second
-    autograd pass, and the b of G_b left out, as there. It needs a hidden layer."""
+    autograd pass, and the b of G_b left out, as there. It is right for one hidden layer."""
     name = "PyTorch, the notebook's way"
 
     def __init__(self, start, rule="adam"):
