@@ -32,7 +32,7 @@ namespace relgrad {
 namespace {
 
 constexpr int block = 64;          // of the block-cyclic distribution
-constexpr int slice_width = 1024;  // columns that travel at once: pdgemr2d's buffers stay small
+constexpr int slice_width = 128;  // columns that travel at once: the copies on the way stay small
 
 void copy_between(int rows, int cols, const float* a, const int* of_a, int col_a, float* b,
                   int row_b, int col_b, const int* of_b, int context) {
