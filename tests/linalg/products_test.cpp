@@ -70,7 +70,8 @@ Matrix<T> chains(const Matrix<T>& a, const Matrix<T>& b, Matrix<T> c) {
 }
 
 // Shapes on both sides of every edge: tiles of 16, 32 rows and 6, 12 columns, blocks of 128 and 256
-// in depth and 240 columns, one and several threads.
+// in depth and 240 columns, one and several threads; A^T B with few columns: one to three vectors
+// of 8 to 16 columns, blocks of 2560 in depth.
 template <class T>
 void expect_chains() {
   const Products products(ProductBackend::ordered);
@@ -80,7 +81,10 @@ void expect_chains() {
                                 {97, 25, 300},
                                 {300, 5, 259},
                                 {40, 247, 130},
-                                {130, 100, 64}}) {
+                                {130, 100, 64},
+                                {13, 10, 2600},
+                                {13, 20, 2600},
+                                {13, 40, 2600}}) {
     SCOPED_TRACE(::testing::Message() << m << " x " << n << " x " << k);
     const Matrix<T> a = test::normal_matrix<T>(m, k, 1);
     const Matrix<T> b = test::normal_matrix<T>(k, n, 2);
@@ -101,6 +105,11 @@ void expect_chains() {
     for (const kernels::Vectors widest : {kernels::Vectors::none, kernels::Vectors::bits_256}) {
       Matrix<T> result = c;
       kernels::ordered_gemm(kernels::OrderedProduct<T>{false, false, m, n, k, a.data(), m, b.data(),
+                                                       k, true, result.data(), m},
+                            widest);
+      EXPECT_EQ(result, added);
+      result = c;
+      kernels::ordered_gemm(kernels::OrderedProduct<T>{true, false, m, n, k, at.data(), k, b.data(),
                                                        k, true, result.data(), m},
                             widest);
       EXPECT_EQ(result, added);

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
+#include "relgrad/core/huge_page_buffer.hpp"
 #include "relgrad/core/partition.hpp"
 #include "relgrad/core/simd_math.hpp"
 
@@ -153,16 +153,16 @@ template <class T>
 void on_one_thread(const OrderedProduct<T>& p, Vectors widest) {
 #ifdef RELGRAD_X86_PRODUCTS
   constexpr std::size_t block = std::size_t{272} * 1024;  // bytes, above what either shape packs
-  alignas(64) static thread_local std::vector<T> packed_a(block / sizeof(T));
-  alignas(64) static thread_local std::vector<T> packed_b(block / sizeof(T));
+  static thread_local const HugePageBuffer<T> packed_a(block / sizeof(T));  // on lines of cache
+  static thread_local const HugePageBuffer<T> packed_b(block / sizeof(T));
   if (widest >= Vectors::bits_512 && __builtin_cpu_supports("avx512dq") != 0 &&
       __builtin_cpu_supports("avx512vl") != 0) {
-    avx512::gemm(p, packed_a.data(), packed_b.data());
+    avx512::gemm(p, packed_a.get(), packed_b.get());
     return;
   }
   if (widest >= Vectors::bits_256 && __builtin_cpu_supports("avx2") != 0 &&
       __builtin_cpu_supports("fma") != 0) {
-    avx2::gemm(p, packed_a.data(), packed_b.data());
+    avx2::gemm(p, packed_a.get(), packed_b.get());
     return;
   }
 #endif
