@@ -31,7 +31,7 @@ namespace relgrad {
 
 namespace {
 
-constexpr int block = 64;          // of the block-cyclic distribution
+constexpr int block = 64;         // of the block-cyclic distribution
 constexpr int slice_width = 128;  // columns that travel at once: the copies on the way stay small
 
 void copy_between(int rows, int cols, const float* a, const int* of_a, int col_a, float* b,

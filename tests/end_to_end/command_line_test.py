@@ -170,8 +170,8 @@ class Options(CommandLineTest):
 
     def test_unknown_commands_are_answered_with_those_that_exist(self):
         self.refuses(["trian"], 2, "unknown command 'trian'; did you mean train?", "inspect")
-        self.refuses(["plan"], 2, "unknown command 'plan'", "prepare | train")
-        self.refuses(["help", "plan"], 2, "unknown command 'plan'")
+        self.refuses(["draw"], 2, "unknown command 'draw'", "prepare | train")
+        self.refuses(["help", "draw"], 2, "unknown command 'draw'")
 
 
 class Ranks(CommandLineTest):

@@ -239,7 +239,7 @@ TEST(Update, TracksLogAbsDetOfSgdByEveryExchangeThatHasTheFactors) {
   Setting setting;
   setting.optimizer.kind = OptimizerKind::sgd;
   setting.tracks = true;
-  setting.lr = 0.05;
+  setting.lr = 0.01;
   for (const double weight_decay : {0.0, 0.3}) {
     setting.optimizer.weight_decay = weight_decay;
     for (const double clip_norm : {0.0, 0.5}) {
