@@ -70,8 +70,22 @@ class PlainGradient final : public LinearGradient<T> {
   Matrix<T> inverse_;  // W^{-T}
 };
 
+/// x[i, :] *= factor[i]
+template <class T>
+void scale_rows(MatrixMap<T> x, const T* factor) {
+  const Eigen::Map<const Eigen::Array<T, Eigen::Dynamic, 1>> factors(factor, x.rows());
+  for (Index n = 0; n < x.cols(); ++n) x.col(n).array() *= factors;
+}
+
+template <class T>
+MatrixMap<T> half(MatrixMap<T> pair, int which) {
+  return {pair.data() + which * (pair.size() / 2), pair.rows(), pair.cols() / 2};
+}
+
 /// G_W = Delta (W^T Y)^T + B W,   G_b = Delta (1 + Y^T b) + B b            (Gresele et al. 2020)
 /// Y includes the bias. W^T Delta and P = W^T Y come from one product with 2B columns.
+/// With scales, E = Delta Y^T + B I becomes R E C: R Delta takes the place of Delta, C Y that of Y,
+/// and R C W that of W.
 template <class T>
 class RelativeGradient final : public LinearGradient<T> {
  public:
@@ -80,6 +94,11 @@ class RelativeGradient final : public LinearGradient<T> {
     const MatrixMap<T> all = gathered(layer, pair);
     const ConstMatrixMap<T> delta = left_half(all);
     const ConstMatrixMap<T> y = right_half(all);
+    const auto scales = sink.relative_scales(layer.bias_id());
+    if (scales) {
+      sink.add_squares(layer.bias_id(), left_half(pair), right_half(pair), layer.own().begin);
+      scale_rows(half(all, 1), scales->columns);
+    }
     if (needs_delta_in) {
       multiply_transposed(layer, layer.weight(),
                           ConstMatrixMap<T>(all.data(), all.rows(), all.cols()), scratch.data());
@@ -91,11 +110,18 @@ class RelativeGradient final : public LinearGradient<T> {
     weights_.setOnes(y.cols());  // 1 + y_n . b
     layer.products().gemm(Transpose::yes, Transpose::no, y.cols(), 1, y.rows(), y.data(), y.rows(),
                           b.data(), b.size(), Onto::itself, weights_.data(), y.cols());
+    if (scales) {
+      scale_rows(half(all, 0), scales->rows);
+      if (all.data() != pair.data()) {
+        scale_rows(half(pair, 0), scales->rows + layer.own().begin);
+      }
+    }
+    const PerSampleTerm<T> term{T{1}, nullptr, T{1}, scales ? scales->product : nullptr};
     add_weighted_sum(layer, left_half(pair), weights_, sink);
-    sink.per_sample(layer.bias_id(), {T{1}, nullptr});
+    sink.per_sample(layer.bias_id(), term);
 
-    sink.relative(delta, y);
-    sink.outer_product(layer.weight_id(), delta, right_half(scratch), {T{1}, nullptr});
+    sink.relative(delta, y, term.row_factor);
+    sink.outer_product(layer.weight_id(), delta, right_half(scratch), term);
   }
 
  private:

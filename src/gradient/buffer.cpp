@@ -10,13 +10,15 @@ GradientBuffer<T>::GradientBuffer(const ParameterStore<T>& parameters, const Pro
       products_(&products),
       flat_(parameters.flat_size()),
       value_factor_(parameters.count()),
-      matrix_(parameters.count()) {}
+      matrix_(parameters.count()),
+      row_factor_(parameters.count()) {}
 
 template <class T>
 void GradientBuffer<T>::clear() {
   std::ranges::fill(flat_, T{0});
   std::ranges::fill(value_factor_, T{0});
   for (auto& matrix : matrix_) matrix.clear();
+  for (auto& factor : row_factor_) factor.clear();
 }
 
 template <class T>
@@ -44,6 +46,9 @@ void GradientBuffer<T>::per_sample(ParameterId id, const PerSampleTerm<T>& term)
     std::transform(term.matrix, term.matrix + matrix_[id].size(), matrix_[id].begin(),
                    [&](T value) { return term.matrix_factor * value; });
   }
+  if (term.row_factor != nullptr) {
+    row_factor_[id].assign(term.row_factor, term.row_factor + parameters_->info(id).rows);
+  }
 }
 
 template <class T>
@@ -52,8 +57,10 @@ void GradientBuffer<T>::add_per_sample_terms(double samples) {
   for (ParameterId id = 0; id < parameters_->count(); ++id) {
     const std::span<T> gradient = sum(id);
     const std::span<const T> values = parameters_->values(id);
+    const auto rows = static_cast<std::size_t>(parameters_->info(id).rows);
     for (std::size_t i = 0; i < gradient.size(); ++i) {
-      gradient[i] += count * value_factor_[id] * values[i];
+      const T row = row_factor_[id].empty() ? T{1} : row_factor_[id][i % rows];
+      gradient[i] += count * value_factor_[id] * row * values[i];
       if (!matrix_[id].empty()) gradient[i] += count * matrix_[id][i];
     }
   }

@@ -37,7 +37,8 @@ void ParameterStore<T>::allocate(int moments) {
 }
 
 template <class T>
-void ParameterStore<T>::allocate_moments(int moments) {
+void ParameterStore<T>::allocate_moments(int moments, bool of_weights) {
+  weights_have_moments_ = of_weights;
   moments_.clear();
   for (int i = 0; i < moments; ++i) moments_.emplace_back(flat_size_);
 }

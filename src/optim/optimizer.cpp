@@ -13,7 +13,8 @@ OptimizerKind parse_optimizer_kind(std::string_view name) {
   if (name == "sgd") return OptimizerKind::sgd;
   if (name == "momentum") return OptimizerKind::momentum;
   if (name == "adam") return OptimizerKind::adam;
-  throw UsageError(fmt::format("--optimizer: '{}' is none of adam, momentum, sgd", name));
+  if (name == "natural") return OptimizerKind::natural;
+  throw UsageError(fmt::format("--optimizer: '{}' is none of adam, momentum, natural, sgd", name));
 }
 
 std::string_view name_of(OptimizerKind kind) {
@@ -22,6 +23,8 @@ std::string_view name_of(OptimizerKind kind) {
       return "sgd";
     case OptimizerKind::momentum:
       return "momentum";
+    case OptimizerKind::natural:
+      return "natural";
     case OptimizerKind::adam:
       break;
   }
@@ -54,6 +57,12 @@ void Optimizer<T>::apply(const UpdateTile<T>& tile, std::int64_t step, double sa
     case OptimizerKind::momentum:
       kernels::update_momentum(loop, tile.first_moment.data(), static_cast<T>(options_.momentum));
       return;
+    case OptimizerKind::natural:
+      if (tile.row_factor != nullptr) {
+        kernels::update_scaled(loop, tile.row_factor, tile.rows);
+        return;
+      }
+      [[fallthrough]];
     case OptimizerKind::adam: {
       const double t = static_cast<double>(step + 1);
       kernels::update_adam(loop, tile.first_moment.data(), tile.second_moment.data(),

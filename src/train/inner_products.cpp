@@ -20,7 +20,17 @@ void InnerProducts<T>::announce(const ConstMatrixMap<T>& delta, const ConstMatri
   // A map is pointed elsewhere by building it again in its place (Eigen::Map).
   new (&delta_) ConstMatrixMap<T>(delta.data(), delta.rows(), delta.cols());
   new (&outputs_) ConstMatrixMap<T>(outputs.data(), outputs.rows(), outputs.cols());
+  log_growth_.reset();
   is_announced_ = true;
+}
+
+template <class T>
+void InnerProducts<T>::announce(const ConstMatrixMap<T>& delta, const ConstMatrixMap<T>& outputs,
+                                const Vector<double>& growth) {
+  if (!wanted_) return;
+  divided_ = outputs.array().colwise() / growth.template cast<T>().array();
+  announce(delta, ConstMatrixMap<T>(divided_.data(), divided_.rows(), divided_.cols()));
+  log_growth_ = growth.array().abs().log().sum();
 }
 
 template <class T>
@@ -33,6 +43,7 @@ void InnerProducts<T>::take(Exchange<T>& exchange) {
   if (count_ == layers_.size()) layers_.emplace_back();
   Layer& layer = layers_[count_++];
   layer.dimension = delta_.rows();
+  layer.log_growth = log_growth_;
   exchange.inner_product(delta_, outputs_, {0, delta_.rows()}, layer.inner);
   is_announced_ = false;
 }
@@ -42,7 +53,10 @@ double InnerProducts<T>::log_abs_det_change(double growth, double step) const {
   if (!wanted_ || !is_complete_) return std::numeric_limits<double>::quiet_NaN();
   double change = 0;
   for (std::size_t k = 0; k < count_; ++k) {
-    change += relgrad::log_abs_det_change(layers_[k].dimension, growth, step, layers_[k].inner);
+    const Layer& layer = layers_[k];
+    const double common = layer.log_growth ? 1.0 : growth;
+    change += layer.log_growth.value_or(0.0) +
+              relgrad::log_abs_det_change(layer.dimension, common, step, layer.inner);
   }
   return change;
 }

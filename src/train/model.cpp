@@ -8,6 +8,7 @@
 #include "relgrad/core/log.hpp"
 #include "relgrad/core/partition.hpp"
 #include "relgrad/mpi/agreement.hpp"
+#include "relgrad/train/kinked_start.hpp"
 
 namespace relgrad {
 
@@ -128,8 +129,10 @@ Model<T> build_model(const TrainOptions& options, const DatasetInfo& dataset,
                                        gradient_options_of(options).needs_kept_inverse());
   model.flow = std::make_unique<Flow<T>>(spec, products, row_group);
   // whitening: the first layer is fitted later, by a run that does not go on from a checkpoint
-  const std::string start = options.init == "whitening" ? "identity" : options.init;
+  const bool is_later = options.init == "whitening" || options.init == "kinked";
+  const std::string start = is_later ? "identity" : options.init;
   model.flow->initialize(parse_initialization(start), options.init_noise, options.seed);
+  if (options.init == "kinked") start_kinked(model, options, train, comm);
   return model;
 }
 
@@ -231,6 +234,7 @@ std::vector<checkpoint::MutableBlock> moment_blocks(ParameterStore<T>& store,
   std::vector<checkpoint::MutableBlock> blocks;
   for (int m = 0; m < store.moment_count(); ++m) {
     for (ParameterId id = 0; id < store.count(); ++id) {
+      if (!store.has_moments(id)) continue;
       const ParameterInfo& info = store.info(id);
       if (info.group == ParameterGroup::running) continue;
       const Range own = is_square(info.group) ? exchange.own_columns(info.col_end - info.col_begin)

@@ -107,9 +107,10 @@ Rows model_rows() {
              "", "logit(a + (1 - 2a) u), u in (0, 1)", frozen),
       choice("latent", &O::latent, {"normal", "logistic", "hyperbolic-secant", "laplace"},
              "density of each latent coordinate", frozen),
-      choice("init", &O::init, {"identity", "orthogonal", "whitening"},
+      choice("init", &O::init, {"identity", "orthogonal", "whitening", "kinked"},
              "start of the linear layers; whitening: identity, but the first decorrelates the "
-             "training data",
+             "training data; kinked: identity, scaled so that smooth leaky ReLUs bend where that "
+             "fits each dimension best, later layers with outputs of variance 1",
              frozen),
       number("init-noise", &O::init_noise, at_least(0.0), "",
              "identity start: standard deviation of noise on W, times 1/sqrt(D)", frozen),
@@ -137,7 +138,10 @@ Rows gradient_rows() {
           "of self-normalizing: lambda grows while a layer's mean squared reconstruction error a "
           "sample is above this, and falls below it; 0: fixed",
           resumable),
-      choice("optimizer", &O::optimizer, {"adam", "momentum", "sgd"}, "update rule", frozen),
+      choice("optimizer", &O::optimizer, {"adam", "natural", "momentum", "sgd"},
+             "update rule; natural: sgd along the relative gradient scaled by the diagonals of its "
+             "Fisher information, adam for splines; no moments of weights",
+             frozen),
       number("lr", &O::lr, above(0.0), "", "learning rate of linear layers, at its peak",
              resumable),
       number("spline-lr", &O::spline_lr, at_least(0.0), "", "learning rate of splines, at its peak",
@@ -158,7 +162,8 @@ Rows gradient_rows() {
              "learning rate rises linearly from zero over the first steps", resumable),
       choice("track-log-det", &O::track_log_det, {"auto", "on", "off"},
              "exact log|det| at every step without LU, so that metrics.jsonl has the training "
-             "log-likelihood: sgd on the relative gradient; auto: where it costs 3 % of a step or "
+             "log-likelihood: sgd or natural on the relative gradient; auto: where it costs 3 % of "
+             "a step or "
              "less",
              free),
   };

@@ -15,11 +15,18 @@ class SmallSums final : public SmallGradients<T> {
   /// @param exact_terms  the most samples a batch has, all ranks together, if sums must come out
   /// the
   ///                     same however they are split over ranks; 0: plain sums
-  SmallSums(const Flow<T>& flow, std::int64_t exact_terms);
+  /// @param squares  room for those of add_squares
+  SmallSums(const Flow<T>& flow, std::int64_t exact_terms, bool squares = false);
 
   void clear();
   std::span<T> sum(ParameterId id) override;
   std::optional<ExactSums> exact(ParameterId id, std::size_t size) override;
+  /// Adds sums over samples of squares of the rows of Y and of Delta, D numbers of each: those of
+  /// coordinates `begin` and following.
+  void add_squares(ParameterId bias, const ConstMatrixMap<T>& delta,
+                   const ConstMatrixMap<T>& outputs, Index begin);
+  /// After exchange(): sums of squares of Y's D rows, then of Delta's D rows.
+  std::span<const T> squares(ParameterId bias) const;
   /// Collective: afterwards sum(id) is that of all ranks.
   void exchange(Exchange<T>& exchange);
 
@@ -30,14 +37,16 @@ class SmallSums final : public SmallGradients<T> {
 
   const Flow<T>* flow_;
   std::vector<T> plain_;
-  std::vector<std::size_t> offset_;  // of each parameter in plain_
+  std::vector<std::size_t> offset_;  // of each parameter in plain_; a bias has its squares behind
   bool is_exact_;
   ExactGrid grid_;
   std::vector<double> exact_;
   struct Place {
     std::size_t offset, size;
   };
-  std::map<ParameterId, Place> places_;  // in exact_, in the order of the first backward pass
+  // In exact_, in the order of the first backward pass. The squares of parameter id have the key
+  // id + the number of parameters.
+  std::map<ParameterId, Place> places_;
 };
 
 }  // namespace relgrad

@@ -8,9 +8,12 @@
 #include <functional>
 #include <vector>
 
+#include "relgrad/core/error.hpp"
 #include "relgrad/gradient/buffer.hpp"
+#include "relgrad/mpi/agreement.hpp"
 #include "relgrad/optim/geco.hpp"
 #include "train/inner_products.hpp"
+#include "train/relative_scales.hpp"
 #include "train/small_sums.hpp"
 
 namespace relgrad {
@@ -31,10 +34,12 @@ UpdateTile<T> tile_of(ParameterStore<T>& store, ParameterId id, Index col_begin,
   tile.value_factor = term.value_factor;
   tile.matrix = term.matrix == nullptr ? nullptr : term.matrix + first;
   tile.matrix_factor = term.matrix_factor;
-  if (store.moment_count() > 0) {
+  tile.row_factor = term.row_factor;
+  tile.rows = static_cast<std::size_t>(info.rows);
+  if (store.has_moments(id)) {
     tile.first_moment = store.moment(0, id).subspan(first, gradient_sum.size());
   }
-  if (store.moment_count() > 1) {
+  if (store.has_moments(id) && store.moment_count() > 1) {
     tile.second_moment = store.moment(1, id).subspan(first, gradient_sum.size());
   }
   tile.decay = info.group == ParameterGroup::weight;
@@ -82,15 +87,25 @@ class FusedUpdate final : public Update<T> {
       : store_(&flow.parameters()),
         exchange_(&exchange),
         optimizer_(options),
-        small_(flow, exact_terms),
+        small_(flow, exact_terms, options.kind == OptimizerKind::natural),
         small_terms_(store_->count()),
-        inner_products_(tracks) {}
+        inner_products_(tracks) {
+    if (options.kind == OptimizerKind::natural) scales_.emplace(*store_, options.epsilon);
+  }
 
   void begin(const StepNumbers& numbers) override {
     numbers_ = numbers;
     small_.clear();
     inner_products_.begin();
     std::ranges::fill(small_terms_, PerSampleTerm<T>{});
+    if (scales_) scales_->begin();
+  }
+  std::optional<RelativeScales<T>> relative_scales(ParameterId bias) override {
+    return scales_ ? std::optional(scales_->of(bias)) : std::nullopt;
+  }
+  void add_squares(ParameterId bias, const ConstMatrixMap<T>& delta,
+                   const ConstMatrixMap<T>& outputs, Index begin) override {
+    small_.add_squares(bias, delta, outputs, begin);
   }
 
   std::span<T> sum(ParameterId id) override { return small_.sum(id); }
@@ -102,8 +117,18 @@ class FusedUpdate final : public Update<T> {
     small_terms_[id] = term;
   }
 
-  void relative(const ConstMatrixMap<T>& delta, const ConstMatrixMap<T>& outputs) override {
-    inner_products_.announce(delta, outputs);
+  void relative(const ConstMatrixMap<T>& delta, const ConstMatrixMap<T>& outputs,
+                const T* row_factor) override {
+    if (row_factor == nullptr) {
+      inner_products_.announce(delta, outputs);
+      return;
+    }
+    growth_.resize(delta.rows());
+    for (Index i = 0; i < growth_.size(); ++i) {
+      growth_[i] = growth_of(numbers_.lr * static_cast<double>(row_factor[i]), numbers_,
+                             optimizer_.options());
+    }
+    inner_products_.announce(delta, outputs, growth_);
   }
 
   void outer_product(ParameterId id, const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
@@ -149,6 +174,7 @@ class FusedUpdate final : public Update<T> {
       apply(tile_of(*store_, id, 0, std::span<const T>(sum(id)), small_terms_[id]),
             lr_of(info, numbers_));
     }
+    if (scales_) scales_->take(small_, numbers_.step, numbers_.samples);
     this->log_abs_det_change_ = inner_products_.log_abs_det_change(
         growth_of(numbers_.lr, numbers_, optimizer_.options()), numbers_.lr / numbers_.samples);
   }
@@ -168,6 +194,8 @@ class FusedUpdate final : public Update<T> {
   std::vector<PerSampleTerm<T>> small_terms_;
   std::vector<T> before_;
   InnerProducts<T> inner_products_;
+  Vector<double> growth_;
+  std::optional<RelativeScaleMeans<T>> scales_;
 };
 
 template <class T>
@@ -197,7 +225,8 @@ class ClippedUpdate final : public Update<T> {
   void per_sample(ParameterId id, const PerSampleTerm<T>& term) override {
     gradient_.per_sample(id, term);
   }
-  void relative(const ConstMatrixMap<T>& delta, const ConstMatrixMap<T>& outputs) override {
+  void relative(const ConstMatrixMap<T>& delta, const ConstMatrixMap<T>& outputs,
+                const T* /*row_factor*/) override {
     inner_products_.announce(delta, outputs);
   }
   void outer_product(ParameterId id, const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
@@ -261,6 +290,15 @@ class ClippedUpdate final : public Update<T> {
 }  // namespace
 
 OptimizerOptions optimizer_options_of(const TrainOptions& options) {
+  if (options.optimizer == "natural" && options.gradient != "relative") {
+    mpi::throw_on_all_ranks(UsageError(
+        fmt::format("--optimizer: natural scales the relative gradient; --gradient {} has none",
+                    options.gradient)));
+  }
+  if (options.optimizer == "natural" && options.clip_norm > 0) {
+    mpi::throw_on_all_ranks(UsageError(
+        "--clip-norm: natural steps are already scaled; use --warmup or a smaller --lr"));
+  }
   return {parse_optimizer_kind(options.optimizer),
           options.momentum,
           options.beta1,
@@ -273,8 +311,9 @@ OptimizerOptions optimizer_options_of(const TrainOptions& options) {
 template <class T>
 std::string why_log_abs_det_is_not_tracked(OptimizerKind optimizer, GradientKind gradient,
                                            const Exchange<T>& exchange) {
-  if (optimizer != OptimizerKind::sgd) {
-    return fmt::format("the step of {} is not of low rank, that of sgd is", name_of(optimizer));
+  if (optimizer != OptimizerKind::sgd && optimizer != OptimizerKind::natural) {
+    return fmt::format("the step of {} is not of low rank, those of sgd and natural are",
+                       name_of(optimizer));
   }
   if (gradient != GradientKind::relative) {
     return fmt::format("the step of the {} gradient is no multiple of W", name_of(gradient));
@@ -289,7 +328,8 @@ template <class T>
 std::unique_ptr<Update<T>> make_update(Flow<T>& flow, Exchange<T>& exchange,
                                        const Products& products, const OptimizerOptions& options,
                                        double clip_norm, std::int64_t exact_terms, bool tracks) {
-  flow.parameters().allocate_moments(Optimizer<T>(options).moment_count());
+  const Optimizer<T> optimizer(options);
+  flow.parameters().allocate_moments(optimizer.moment_count(), optimizer.weights_have_moments());
   if (clip_norm > 0) {
     return std::make_unique<ClippedUpdate<T>>(flow, exchange, products, options, clip_norm,
                                               exact_terms, tracks);

@@ -71,6 +71,33 @@ TEST(Optimizer, AdamIsAlgorithmOneOfKingmaAndBa) {
   }
 }
 
+TEST(Optimizer, NaturalIsSgdWithAFactorForEachRowAndAdamElsewhere) {
+  Tile tile;
+  const Tile before = tile;
+  tile.w.push_back(0.7);  // 4 columns of 5 rows
+  tile.sum.push_back(-0.2);
+  const std::vector<double> factor{1.0, 0.5, 2.0, 0.0, 3.0};
+  UpdateTile<double> scaled = tile.view();
+  scaled.matrix = nullptr;
+  scaled.row_factor = factor.data();
+  scaled.rows = factor.size();
+  const Optimizer<double> natural({OptimizerKind::natural});
+
+  natural.apply(scaled, 0, samples, lr);
+
+  for (std::size_t i = 0; i < before.w.size(); ++i) {
+    const double g = before.sum[i] / samples + 0.5 * factor[i % 5] * before.w[i];
+    EXPECT_NEAR(tile.w[i], before.w[i] + lr * g, 1e-15);
+  }
+  EXPECT_FALSE(natural.weights_have_moments());
+
+  Tile one;
+  Tile other;
+  natural.apply(one.view(), 3, samples, lr);
+  Optimizer<double>({OptimizerKind::adam}).apply(other.view(), 3, samples, lr);
+  EXPECT_EQ(one.w, other.w);
+}
+
 TEST(Optimizer, SaysHowManyMomentsItNeeds) {
   EXPECT_EQ(Optimizer<float>({OptimizerKind::sgd}).moment_count(), 0);
   EXPECT_EQ(Optimizer<float>({OptimizerKind::momentum}).moment_count(), 1);

@@ -1,6 +1,7 @@
 // Every rank runs every test; run with 1, 2 and 4 ranks.
 #include <gtest/gtest.h>
 
+#include <Eigen/LU>
 #include <cmath>
 
 #include "relgrad/exchange/row_group.hpp"
@@ -23,6 +24,7 @@ struct Setting {
   std::int64_t row_groups = 1;  // ranks that share every W
   GradientOptions gradient;
   bool tracks = false;
+  Index samples = 1;  // a rank has (rank + 2) times as many, rank 1 none
 };
 
 GradientOptions self_normalizing(bool symmetric) {
@@ -65,7 +67,6 @@ struct End {
   double tracked = 0;
 };
 
-/// This rank has rank + 2 of the samples, rank 1 none.
 End train_tracked(const Setting& setting, int steps) {
   const auto comm = mpi::Communicator::world();
   const Products products(ProductBackend::openblas);
@@ -80,10 +81,10 @@ End train_tracked(const Setting& setting, int steps) {
   End end;
   end.tracked = sample_independent_log_abs_det(flow);
   const auto linear = make_linear_gradient<double>(setting.gradient);
-  const Index samples = comm.rank() == 1 ? 0 : comm.rank() + 2;
+  const Index samples = comm.rank() == 1 ? 0 : setting.samples * (comm.rank() + 2);
   double total = static_cast<double>(samples);
   comm.allreduce_sum(std::span(&total, 1));
-  Workspace<double> workspace(flow, comm.world_size() + 1);
+  Workspace<double> workspace(flow, setting.samples * (comm.world_size() + 1));
   for (int step = 0; step < steps; ++step) {
     const auto x = test::normal_matrix<double>(
         dimension, samples, static_cast<std::uint64_t>(100 * step + comm.rank()), 2.0);
@@ -149,19 +150,23 @@ TEST(Update, ClippingBoundsTheStepOfSgdAndKeepsItsDirection) {
 
 TEST(Update, EveryExchangeEndsWithTheSameParametersOnEveryRank) {
   const auto comm = mpi::Communicator::world();
-  Setting setting;
-  const std::vector<double> dense = train(setting, 3);
-  for (const char* name : {"sharded", "factor"}) {
-    setting.exchange = name;
+  for (const OptimizerKind kind : {OptimizerKind::adam, OptimizerKind::natural}) {
+    Setting setting;
+    setting.optimizer.kind = kind;
+    setting.samples = 10;  // natural steps divide by mean squares over them
+    const std::vector<double> dense = train(setting, 3);
+    for (const char* name : {"sharded", "factor"}) {
+      setting.exchange = name;
 
-    const std::vector<double> values = train(setting, 3);
+      const std::vector<double> values = train(setting, 3);
 
-    EXPECT_LT(distance(values, dense), 1e-12) << name;
-    double most = values[5];
-    comm.allreduce_max(std::span(&most, 1));
-    double least = -values[5];
-    comm.allreduce_max(std::span(&least, 1));
-    EXPECT_EQ(most, -least) << name;
+      EXPECT_LT(distance(values, dense), 1e-12) << name;
+      double most = values[5];
+      comm.allreduce_max(std::span(&most, 1));
+      double least = -values[5];
+      comm.allreduce_max(std::span(&least, 1));
+      EXPECT_EQ(most, -least) << name;
+    }
   }
 }
 
@@ -234,15 +239,115 @@ TEST(Update, EveryExchangeLearnsTheSameInverses) {
   }
 }
 
-TEST(Update, TracksLogAbsDetOfSgdByEveryExchangeThatHasTheFactors) {
+TEST(Update, OfNaturalStepsIsTheSameWhereRanksShareEveryWeightByColumns) {
   const int ranks = mpi::Communicator::world().world_size();
   Setting setting;
-  setting.optimizer.kind = OptimizerKind::sgd;
+  setting.optimizer.kind = OptimizerKind::natural;
+  setting.samples = 10;
+  setting.optimizer.weight_decay = 0.1;
+  const std::vector<double> dense = train(setting, 4);
+  EXPECT_GT(distance(dense, start_values()), 1e-3);
+  for (int row_groups = 2; row_groups <= ranks; ++row_groups) {
+    if (ranks % row_groups != 0) continue;
+    setting.row_groups = row_groups;
+    for (const char* inner : {"dense", "sharded", "factor"}) {
+      setting.exchange = inner;
+
+      EXPECT_LT(distance(train(setting, 4), dense), 1e-12) << row_groups << " " << inner;
+    }
+  }
+}
+
+/// One linear layer before a normal latent, for which Delta = -Y. Trained by natural steps on
+/// mixing x, from W = start mixing^{-1}, b = 0.3; returns W mixing, D x (D + 1) with b behind.
+Matrix<double> train_natural(const Matrix<double>& mixing, int steps, double lr) {
+  const auto comm = mpi::Communicator::world();
+  const Products products(ProductBackend::openblas);
+  Flow<double> flow(make_flow_spec(dimension, 1, {"none", {}}, {"none", {}}, Latent::normal),
+                    products);
+  flow.initialize(Initialization::identity, 0.5, 7);
+  MatrixMap<double> w = flow.parameters().matrix(0);
+  w = (w * mixing.inverse()).eval();
+  std::ranges::fill(flow.parameters().values(1), 0.3);
+  const auto exchange = make_exchange<double>("factor", comm, products);
+  OptimizerOptions natural;
+  natural.kind = OptimizerKind::natural;
+  const auto update = make_update<double>(flow, *exchange, products, natural, 0);
+  const auto linear = make_linear_gradient<double>(GradientKind::relative);
+  Workspace<double> workspace(flow, 30);
+  for (int step = 0; step < steps; ++step) {
+    const Matrix<double> x =
+        mixing * test::normal_matrix<double>(
+                     dimension, 30, static_cast<std::uint64_t>(10 * step + comm.rank()), 2.0);
+    workspace.load(x.data(), 30);
+    forward(flow, workspace);
+    update->begin({step, 30.0 * comm.world_size(), lr, lr});
+    backward(flow, workspace, *linear, *update);
+    update->finish();
+  }
+  Matrix<double> end(dimension, dimension + 1);
+  end << w * mixing, VectorMap<double>(flow.parameters().values(1).data(), dimension);
+  return end;
+}
+
+TEST(Update, NaturalStepsScaleTheRelativeGradientFromTheLeftAndTheRightOfE) {
+  const int ranks = mpi::Communicator::world().world_size();
+  const double lr = 0.1;
+  const Matrix<double> none = Matrix<double>::Identity(dimension, dimension);
+  const Matrix<double> start = train_natural(none, 1, lr);  // the first step only measures
+  const Matrix<double> w = start.leftCols(dimension);
+  const Vector<double> b = start.col(dimension);
+  const auto outputs = [&](int step) {
+    Matrix<double> y(dimension, 30 * ranks);
+    for (int r = 0; r < ranks; ++r) {
+      y.middleCols(30 * r, 30) =
+          (w * test::normal_matrix<double>(dimension, 30, static_cast<std::uint64_t>(10 * step + r),
+                                           2.0))
+              .colwise() +
+          b;
+    }
+    return y;
+  };
+  const double epsilon = OptimizerOptions{}.epsilon;
+  const Vector<double> scale =
+      (outputs(0).array().square().rowwise().mean() + epsilon).inverse().matrix();
+
+  const Matrix<double> end = train_natural(none, 2, lr);
+
+  // E = Delta Y^T / N + I = I - Y Y^T / N;  W' = W + e R E C W,  b' = b + e (R E C b + R mean
+  // Delta)
+  const Matrix<double> y = outputs(1);
+  const Matrix<double> relative = none - y * y.transpose() / static_cast<double>(y.cols());
+  const Matrix<double> scaled = scale.asDiagonal() * relative * scale.asDiagonal();
+  // numbers of order 1, sums of up to 120 products
+  EXPECT_LT((end.leftCols(dimension) - w - lr * scaled * w).cwiseAbs().maxCoeff(), 1e-13);
+  EXPECT_LT((end.col(dimension) - b - lr * (scaled * b - scale.cwiseProduct(y.rowwise().mean())))
+                .cwiseAbs()
+                .maxCoeff(),
+            1e-13);
+}
+
+TEST(Update, NaturalStepsDoNotDependOnHowTheCoordinatesAreMixed) {
+  const Matrix<double> none = Matrix<double>::Identity(dimension, dimension);
+  const Matrix<double> mixing = none + test::normal_matrix<double>(dimension, dimension, 3, 0.3);
+
+  const Matrix<double> mixed = train_natural(mixing, 5, 0.1);
+
+  // condition of the mixing ~10, five steps
+  EXPECT_LT((mixed - train_natural(none, 5, 0.1)).cwiseAbs().maxCoeff(), 1e-11);
+}
+
+TEST(Update, TracksLogAbsDetByEveryExchangeThatHasTheFactors) {
+  const int ranks = mpi::Communicator::world().world_size();
+  Setting setting;
   setting.tracks = true;
-  setting.lr = 0.01;
-  for (const double weight_decay : {0.0, 0.3}) {
-    setting.optimizer.weight_decay = weight_decay;
+  setting.samples = 4;
+  setting.lr = 0.05;
+  for (const OptimizerKind kind : {OptimizerKind::sgd, OptimizerKind::natural}) {
+    setting.optimizer.kind = kind;
+    setting.optimizer.weight_decay = 0.3;
     for (const double clip_norm : {0.0, 0.5}) {
+      if (clip_norm > 0 && kind == OptimizerKind::natural) continue;
       setting.clip_norm = clip_norm;
       for (int row_groups = 1; row_groups <= ranks; ++row_groups) {
         if (ranks % row_groups != 0) continue;

@@ -31,8 +31,9 @@ class GradientBuffer final : public GradientSink<T> {
   const ParameterStore<T>* parameters_;
   const Products* products_;
   std::vector<T> flat_;
-  std::vector<T> value_factor_;         // per parameter
-  std::vector<std::vector<T>> matrix_;  // per parameter, times its factor; empty: none
+  std::vector<T> value_factor_;             // per parameter
+  std::vector<std::vector<T>> matrix_;      // per parameter, times its factor; empty: none
+  std::vector<std::vector<T>> row_factor_;  // likewise
 };
 
 }  // namespace relgrad

@@ -45,7 +45,8 @@ class ParameterStore {
   /// Reserves values (zero) and `moments` further buffers of the same layout (zero), 64-byte
   /// aligned.
   void allocate(int moments = 0);
-  void allocate_moments(int moments);
+  /// @param of_weights  false: only parameters of other groups have moments
+  void allocate_moments(int moments, bool of_weights = true);
 
   std::size_t count() const { return infos_.size(); }
   std::size_t flat_size() const { return flat_size_; }
@@ -56,6 +57,10 @@ class ParameterStore {
   std::span<const T> values(ParameterId id) const;
   MatrixMap<T> matrix(ParameterId id);
   ConstMatrixMap<T> matrix(ParameterId id) const;
+  bool has_moments(ParameterId id) const {
+    return moment_count() > 0 &&
+           (weights_have_moments_ || infos_[id].group != ParameterGroup::weight);
+  }
   int moment_count() const { return static_cast<int>(moments_.size()); }
   std::span<T> moment(int which, ParameterId id);
   std::span<const T> moment(int which, ParameterId id) const;
@@ -67,6 +72,7 @@ class ParameterStore {
   std::size_t flat_size_ = 0;
   HugePageBuffer<T> values_;
   std::vector<HugePageBuffer<T>> moments_;
+  bool weights_have_moments_ = true;
 };
 
 }  // namespace relgrad

@@ -8,10 +8,12 @@
 
 namespace relgrad {
 
-enum class OptimizerKind { sgd, momentum, adam };
+enum class OptimizerKind { sgd, momentum, adam, natural };
 OptimizerKind parse_optimizer_kind(std::string_view name);  // @throws UsageError
 std::string_view name_of(OptimizerKind kind);
 
+/// natural: sgd along a relative gradient that is scaled by the diagonals of its Fisher information
+/// (train/relative_scales.hpp), adam for splines.
 struct OptimizerOptions {
   OptimizerKind kind = OptimizerKind::adam;
   double momentum = 0.9;  // momentum: velocity = momentum * velocity + g
@@ -35,6 +37,8 @@ struct UpdateTile {
   std::span<T> first_moment;  // empty unless the optimizer keeps it
   std::span<T> second_moment;
   bool decay = false;
+  const T* row_factor = nullptr;  // of value_factor, one for each of `rows` rows; null: 1
+  std::size_t rows = 0;
 };
 
 /// Without state of its own: moments live in the parameter store, the step number comes in.
@@ -42,8 +46,10 @@ template <class T>
 class Optimizer {
  public:
   explicit Optimizer(const OptimizerOptions& options) : options_(options) {}
-  /// Buffers of moments each parameter needs: 0 (sgd), 1 (momentum), 2 (adam).
+  /// Buffers of moments each parameter needs: 0 (sgd), 1 (momentum), 2 (adam, natural).
   int moment_count() const;
+  /// Whether weight matrices need them as well.
+  bool weights_have_moments() const { return options_.kind != OptimizerKind::natural; }
   const OptimizerOptions& options() const { return options_; }
   /// values += lr * direction(g),
   /// g = gradient_sum / samples + value_factor * values + matrix_factor * matrix.

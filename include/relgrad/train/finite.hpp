@@ -28,6 +28,7 @@ void for_each_tensor(const ParameterStore<T>& store, const Exchange<T>& exchange
   for (ParameterId id = 0; id < store.count(); ++id) work(store.info(id).name, store.values(id));
   for (int m = 0; m < store.moment_count(); ++m) {
     for (ParameterId id = 0; id < store.count(); ++id) {
+      if (!store.has_moments(id)) continue;
       const ParameterInfo& info = store.info(id);
       const bool is_shared = is_square(info.group);
       const Range own =

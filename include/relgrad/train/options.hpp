@@ -26,7 +26,7 @@ struct TrainOptions {
                                    // logit | standardize | none
   double logit_a = 1e-6;
   std::string latent = "normal";
-  std::string init = "identity";  // identity | orthogonal | whitening
+  std::string init = "identity";  // identity | orthogonal | whitening | kinked
   double init_noise = 0.01;
   std::string precision = "float32";  // float32 | float64
 
@@ -36,7 +36,7 @@ struct TrainOptions {
   std::string reconstruction = "one-sided";  // self-normalizing: one-sided | symmetric
   double reconstruction_weight = 1.0;        // self-normalizing: lambda
   double geco_tolerance = 0.0;               // self-normalizing: lambda follows it; 0: fixed
-  std::string optimizer = "adam";            // adam | momentum | sgd
+  std::string optimizer = "adam";            // adam | natural | momentum | sgd
   double lr = 1e-3;
   double spline_lr = 5e-3;
   double momentum = 0.9;

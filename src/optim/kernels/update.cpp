@@ -44,6 +44,23 @@ RELGRAD_INLINE void sgd(const UpdateLoop<T>& loop) {
 }
 
 template <class T>
+RELGRAD_INLINE void scaled(const UpdateLoop<T>& loop, const T* row_factor, std::size_t rows) {
+  const T lr = loop.lr;
+  const T decay = loop.decay;
+  const T inverse_samples = loop.inverse_samples;
+  const T value_factor = loop.value_factor;
+  for (std::size_t begin = 0; begin < loop.size; begin += rows) {
+    T* const w = loop.w + begin;
+    const T* const sum = loop.gradient_sum + begin;
+#pragma omp simd
+    for (std::size_t i = 0; i < rows; ++i) {
+      const T g = sum[i] * inverse_samples + value_factor * row_factor[i] * w[i];
+      w[i] += lr * g - decay * w[i];
+    }
+  }
+}
+
+template <class T>
 RELGRAD_INLINE void momentum_update(const UpdateLoop<T>& loop, T* velocity, T momentum) {
   T* const w = loop.w;
   const T lr = loop.lr;
@@ -97,33 +114,41 @@ void for_each_part(const UpdateLoop<T>& loop, const Work& work) {
 }  // namespace
 
 // One clone per instruction set and type; templates cannot be cloned, so each is spelled out.
-#define RELGRAD_UPDATES(T)                                                              \
-  RELGRAD_SIMD_CLONES static void sgd_##T(const UpdateLoop<T>& loop) { sgd(loop); }     \
-  RELGRAD_SIMD_CLONES static void momentum_##T(const UpdateLoop<T>& loop, T* velocity,  \
-                                               T momentum) {                            \
-    momentum_update(loop, velocity, momentum);                                          \
-  }                                                                                     \
-  RELGRAD_SIMD_CLONES static void adam_##T(const UpdateLoop<T>& loop, T* m, T* v,       \
-                                           const AdamNumbers<T>& n) {                   \
-    adam(loop, m, v, n);                                                                \
-  }                                                                                     \
-  template <>                                                                           \
-  void update_sgd(const UpdateLoop<T>& loop) {                                          \
-    for_each_part(loop, [](std::size_t, const UpdateLoop<T>& part) { sgd_##T(part); }); \
-  }                                                                                     \
-  template <>                                                                           \
-  void update_momentum(const UpdateLoop<T>& loop, T* velocity, T momentum) {            \
-    for_each_part(loop, [=](std::size_t begin, const UpdateLoop<T>& part) {             \
-      momentum_##T(part, velocity + begin, momentum);                                   \
-    });                                                                                 \
-  }                                                                                     \
-  template <>                                                                           \
-  void update_adam(const UpdateLoop<T>& loop, T* m, T* v, T beta1, T beta2, T epsilon,  \
-                   T correction1, T correction2) {                                      \
-    const AdamNumbers<T> numbers{beta1, beta2, epsilon, correction1, correction2};      \
-    for_each_part(loop, [=](std::size_t begin, const UpdateLoop<T>& part) {             \
-      adam_##T(part, m + begin, v + begin, numbers);                                    \
-    });                                                                                 \
+#define RELGRAD_UPDATES(T)                                                               \
+  RELGRAD_SIMD_CLONES static void sgd_##T(const UpdateLoop<T>& loop) { sgd(loop); }      \
+  RELGRAD_SIMD_CLONES static void momentum_##T(const UpdateLoop<T>& loop, T* velocity,   \
+                                               T momentum) {                             \
+    momentum_update(loop, velocity, momentum);                                           \
+  }                                                                                      \
+  RELGRAD_SIMD_CLONES static void adam_##T(const UpdateLoop<T>& loop, T* m, T* v,        \
+                                           const AdamNumbers<T>& n) {                    \
+    adam(loop, m, v, n);                                                                 \
+  }                                                                                      \
+  template <>                                                                            \
+  void update_sgd(const UpdateLoop<T>& loop) {                                           \
+    for_each_part(loop, [](std::size_t, const UpdateLoop<T>& part) { sgd_##T(part); });  \
+  }                                                                                      \
+  RELGRAD_SIMD_CLONES static void scaled_##T(const UpdateLoop<T>& loop, const T* f,      \
+                                             std::size_t r) {                            \
+    scaled(loop, f, r);                                                                  \
+  }                                                                                      \
+  template <>                                                                            \
+  void update_scaled(const UpdateLoop<T>& loop, const T* row_factor, std::size_t rows) { \
+    scaled_##T(loop, row_factor, rows);                                                  \
+  }                                                                                      \
+  template <>                                                                            \
+  void update_momentum(const UpdateLoop<T>& loop, T* velocity, T momentum) {             \
+    for_each_part(loop, [=](std::size_t begin, const UpdateLoop<T>& part) {              \
+      momentum_##T(part, velocity + begin, momentum);                                    \
+    });                                                                                  \
+  }                                                                                      \
+  template <>                                                                            \
+  void update_adam(const UpdateLoop<T>& loop, T* m, T* v, T beta1, T beta2, T epsilon,   \
+                   T correction1, T correction2) {                                       \
+    const AdamNumbers<T> numbers{beta1, beta2, epsilon, correction1, correction2};       \
+    for_each_part(loop, [=](std::size_t begin, const UpdateLoop<T>& part) {              \
+      adam_##T(part, m + begin, v + begin, numbers);                                     \
+    });                                                                                  \
   }
 
 RELGRAD_UPDATES(float)

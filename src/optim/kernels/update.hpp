@@ -23,6 +23,10 @@ struct UpdateLoop {
 /// direction = g
 template <class T>
 void update_sgd(const UpdateLoop<T>& loop);
+/// direction = g with value_factor * row_factor[i] in the place of value_factor, i the element's
+/// row of a column of `rows`; size is a multiple of rows
+template <class T>
+void update_scaled(const UpdateLoop<T>& loop, const T* row_factor, std::size_t rows);
 /// velocity = momentum * velocity + g;  direction = velocity
 template <class T>
 void update_momentum(const UpdateLoop<T>& loop, T* velocity, T momentum);
