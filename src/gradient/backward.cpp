@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <vector>
+
 #include "gradient/linear_gradient.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/linalg/inverse.hpp"
@@ -107,7 +109,7 @@ class RelativeGradient final : public LinearGradient<T> {
     }
 
     const ConstVectorMap<T> b = layer.bias();
-    weights_.setOnes(y.cols());  // 1 + y_n . b
+    weights_.assign(static_cast<std::size_t>(y.cols()), T{1});  // 1 + y_n . b
     layer.products().gemm(Transpose::yes, Transpose::no, y.cols(), 1, y.rows(), y.data(), y.rows(),
                           b.data(), b.size(), Onto::itself, weights_.data(), y.cols());
     if (scales) {
@@ -117,7 +119,7 @@ class RelativeGradient final : public LinearGradient<T> {
       }
     }
     const PerSampleTerm<T> term{T{1}, nullptr, T{1}, scales ? scales->product : nullptr};
-    add_weighted_sum(layer, left_half(pair), weights_, sink);
+    add_weighted_sum(layer, left_half(pair), ConstVectorMap<T>(weights_.data(), y.cols()), sink);
     sink.per_sample(layer.bias_id(), term);
 
     sink.relative(delta, y, term.row_factor);
@@ -125,7 +127,7 @@ class RelativeGradient final : public LinearGradient<T> {
   }
 
  private:
-  Vector<T> weights_;  // 1 + y_n . b, one per sample
+  std::vector<T> weights_;  // 1 + y_n . b, one per sample; keeps its memory
 };
 
 }  // namespace

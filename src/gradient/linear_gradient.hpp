@@ -35,9 +35,10 @@ MatrixMap<T> gathered(const LinearLayer<T>& layer, const MatrixMap<T>& pair) {
 }
 
 /// Adds sum_n weights_n delta_n to this rank's coordinates of the sum of the layer's bias.
-template <class T>
+/// @param weights  a vector, or an expression of one
+template <class T, class Weights>
 void add_weighted_sum(const LinearLayer<T>& layer, const ConstMatrixMap<T>& delta,
-                      const Vector<T>& weights, GradientSink<T>& sink) {
+                      const Weights& weights, GradientSink<T>& sink) {
   const Index dimension = delta.rows();
   const ParameterId id = layer.bias_id();
   if (const auto exact = sink.exact(id, static_cast<std::size_t>(dimension))) {

@@ -109,8 +109,7 @@ void SplineLayer<T>::forward(const ConstMatrixMap<T>& input, MatrixMap<T> output
   const Index per_task = samples_per_task(own_.size(), batch);
   const Index tasks = (batch + per_task - 1) / per_task;
   const auto knots_size = static_cast<Index>(kernels::spline_knots_size(static_cast<int>(bins_)));
-#pragma omp parallel for schedule(static) if (tasks > 1)
-  for (Index task = 0; task < tasks; ++task) {
+  for_each_index(tasks, tasks > 1, [&](Index task) {
     const Index begin = task * per_task;
     const Index samples = std::min(per_task, batch - begin);
     for (Index tile = 0; tile < tile_count(own_.size()); ++tile) {
@@ -119,7 +118,7 @@ void SplineLayer<T>::forward(const ConstMatrixMap<T>& input, MatrixMap<T> output
                               input.data() + first, output.data() + first, samples,
                               log_abs_det.data() + begin);
     }
-  }
+  });
 }
 
 template <class T>
@@ -150,8 +149,8 @@ void SplineLayer<T>::backward(const ConstMatrixMap<T>& input, const ConstMatrixM
   const std::size_t condensed_size = kernels::spline_condensed_size(static_cast<int>(bins_));
   const std::optional<ExactSums> exact = gradients.exact(widths_id_, exact_size());
   // Split over dimensions, never over samples: sums do not depend on the number of threads.
-#pragma omp parallel for schedule(static) if (own_.size() * input.cols() >= threaded_batch_size)
-  for (Index tile = 0; tile < tile_count(own_.size()); ++tile) {
+  const bool threaded = own_.size() * input.cols() >= threaded_batch_size;
+  for_each_index(tile_count(own_.size()), threaded, [&](Index tile) {
     const kernels::TileShape shape = batch_shape(tile);
     const Index first = tile * lanes_max;
     static thread_local std::vector<double> exact_sums;  // keep their memory from step to step
@@ -165,7 +164,7 @@ void SplineLayer<T>::backward(const ConstMatrixMap<T>& input, const ConstMatrixM
       kernels::spline_condense(
           shape, exact_sums.data(),
           exact->sums.data() + static_cast<std::size_t>(tile) * condensed_size);
-      continue;
+      return;
     }
     sums.assign(sums_size, T(0));
     condensed.assign(condensed_size, T(0));
@@ -177,7 +176,7 @@ void SplineLayer<T>::backward(const ConstMatrixMap<T>& input, const ConstMatrixM
     kernels::spline_chain(parameter_shape(tile), condensed.data(),
                           chain_.data() + tile * chain_size, static_cast<T>(bound_), widths + raw,
                           heights + raw, slopes + raw);
-  }
+  });
 }
 
 template <class T>
@@ -195,8 +194,7 @@ void SplineLayer<T>::finish_exact(SmallGradients<T>& gradients) const {
   T* slopes = gradients.sum(slopes_id_).data();
   const std::size_t size = kernels::spline_condensed_size(static_cast<int>(bins_));
   const auto chain_size = static_cast<Index>(kernels::spline_chain_size(static_cast<int>(bins_)));
-#pragma omp parallel for schedule(static)
-  for (Index tile = 0; tile < tile_count(own_.size()); ++tile) {
+  for_each_index(tile_count(own_.size()), true, [&](Index tile) {
     static thread_local std::vector<T> condensed;
     const auto of_tile = exact->sums.subspan(static_cast<std::size_t>(tile) * size, size);
     condensed.assign(of_tile.begin(), of_tile.end());
@@ -204,7 +202,7 @@ void SplineLayer<T>::finish_exact(SmallGradients<T>& gradients) const {
     kernels::spline_chain(parameter_shape(tile), condensed.data(),
                           chain_.data() + tile * chain_size, static_cast<T>(bound_), widths + first,
                           heights + first, slopes + first);
-  }
+  });
 }
 
 template class SplineLayer<float>;
