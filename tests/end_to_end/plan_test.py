@@ -6,9 +6,8 @@ import unittest
 import support  # first: it finds a python that has h5py
 from support import must, run
 
-STEP = ["--dim", 3072, "--layers", 2, "--ranks", 4, "--latency-us", 0, "--activation", "none",
-        "--optimizer", "sgd"]
-FORMULA = [*STEP, "--batch-size", 128]
+FORMULA = ["--dim", 3072, "--layers", 2, "--batch-size", 128, "--ranks", 4, "--latency-us", 0,
+           "--activation", "none", "--optimizer", "sgd"]
 
 
 def planned(*words, ranks=0):
@@ -35,9 +34,10 @@ class Plan(support.Test):
         alone = planned(*FORMULA)["exchanges"][0]["products_ms"]
         shared = planned(*FORMULA, "--cores", 2)["exchanges"][0]["products_ms"]
         self.assertAlmostEqual(shared, 2 * alone, places=6)
-        plan = planned(*STEP, "--batch-size", 20000, "--memory-gib", 0.1)
+        plan = planned(*FORMULA, "--memory-gib", 0.1)
         self.assertFalse(plan["exchanges"][0]["fits"])
         self.assertEqual(plan["choice"]["exchange"], "row")
+        self.assertIn("of those that fit", plan["choice"]["reason"])
 
     def test_words_tell_the_choice_and_what_pays_next(self):
         text = must("plan", *FORMULA).out
