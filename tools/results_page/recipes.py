@@ -22,6 +22,9 @@ class Recipe:
 
 QUICK_IMAGES = ("--epochs", "2", "--layers", "1")
 IMAGES = [
+    Recipe("mnist-fast", "mnist", "mnist", "mnist-fast.ini",
+           "marginal transform, 2 dense layers, the first starts as the whitening, splines, relative gradient", 1, 0.3,
+           QUICK_IMAGES),
     Recipe("mnist-paper", "mnist", "mnist", "mnist-paper.ini",
            "2 dense layers, smooth leaky ReLU, relative gradient", 1, 2, QUICK_IMAGES),
     Recipe("mnist-self-normalizing", "mnist", "mnist", "mnist-self-normalizing.ini",
