@@ -165,7 +165,7 @@ std::span<std::byte> bytes_of(Matrix<T>& values) {
 template <class T>
 void whiten_first_layer(Flow<T>& flow, const Transform<T>& transform, const SplitReader& train,
                         std::uint64_t seed, const mpi::Communicator& comm) {
-  const auto* first = dynamic_cast<const LinearLayer<T>*>(&flow.layer(0));
+  auto* first = dynamic_cast<LinearLayer<T>*>(&flow.layer(0));
   std::optional<Whitening> whitening;
   mpi::together(comm, [&] {
     if (comm.is_root()) whitening.emplace(transformed_samples(transform, train, seed));
@@ -190,6 +190,7 @@ void whiten_first_layer(Flow<T>& flow, const Transform<T>& transform, const Spli
   comm.broadcast(bytes_of(bias));
   std::ranges::copy(std::span(bias.data(), static_cast<std::size_t>(dimension)),
                     flow.parameters().values(first->bias_id()).begin());
+  if (first->keeps_inverse()) first->refresh_inverse();
   flow.prepare();
   if (whitening) {
     log_info(fmt::format("first layer: whitens the training data, correlations shrunk by {:g}",

@@ -92,6 +92,13 @@ class WhiteningStart(support.Test):
                 found = self.first_validation(f"{ranks}-{len(row)}", data, *row, ranks=ranks)
                 self.assertAlmostEqual(found, alone, delta=1e-6)
 
+    def test_learned_inverses_start_as_the_inverse_of_what_whitens(self):
+        data = prepared(*support.SMALL, "--rows", 3000)
+        run = self.folder / "run"
+        must("train", "--data", data, "--run", run, "--init", "whitening", "--max-steps", 1, "--gradient", "self-normalizing",
+             "--activation", "smooth-leaky-relu")
+        self.assertLess(support.metrics(run, "val")[0]["inverse_error"], 1e-3)
+
     def test_a_run_that_goes_on_keeps_what_it_has_learned(self):
         data = prepared(*support.SMALL, "--rows", 3000)
         self.first_validation("run", data)
