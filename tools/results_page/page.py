@@ -38,7 +38,7 @@ def head(command, machine, quick):
              "```text", command, "```", "",
              "which keeps finished runs in its `--work` folder, goes on where it was stopped, and leaves out the data sets",
              "that it is not given. Option files: [jobs/](../jobs). Likelihoods are exact (LU of every W), with one draw of",
-             "the dequantization noise; both unit conventions are those of [MATH.md](MATH.md), section 5. `+-` is the",
+             "the dequantization noise; both unit conventions are those of [MATH.md](MATH.md), section 4. `+-` is the",
              "standard error over test samples for one seed, the standard deviation over seeds for several.", "",
              f"Machine: {machine}", ""]
     if quick:
@@ -64,7 +64,8 @@ def rank_words(result):
 
 
 def epochs_of(result):
-    return f"{max(v['epoch'] for v in result['validations']):g} epochs"
+    epochs = max(v["epoch"] for v in result["validations"])
+    return f"{epochs:g} epoch" + ("s" if epochs != 1 else "")
 
 
 def image_section(title, dimension, offset, entries, gaussian, marginals, comparison):
@@ -107,8 +108,9 @@ def time_to(entries):
             rows.append(cells)
     return table(["run", "before the first step, pixel nats", *[f"to {mark} pixel nats" for mark in marks]], rows) + [
         "", "Seconds from the start of `relgrad train`, reading the data and fitting the marginals included, to the line of",
-        "the validation. The validation before the first step is of the marginals alone, and passes the figure of the",
-        "exact-gradient dense net by itself; the last column tells when dependence between pixels is clearly learned."]
+        "the validation. Before the first step a marginal transform is a model of independent pixels, which passes the figure",
+        "of the exact-gradient dense net by itself, and with `init = whitening` a Gaussian copula; the last column tells when",
+        "dependence between pixels is clearly learned."]
 
 
 def toy_section(entries, gaussians):
