@@ -71,6 +71,7 @@ def product_rows(shape, measured):
             cells.append(f"{product['backend']} {rate['median']:.0f} "
                          f"({rate['min']:.0f} ... {rate['max']:.0f})")
         most = max(product["gflops_per_s"]["median"] for product in found)
+        name = name.replace("|", "\\|")  # a column's border in Markdown
         rows.append(f"| {shape} | {name} | {m} x {n} x {k} | {'; '.join(cells)} "
                     f"| {100 * most / peak:.0f} % |")
     return rows
