@@ -73,7 +73,8 @@ double memory_a_rank(const mpi::Communicator& comm) {
 
 template <class T>
 ExchangeChoice choose_sharing(const TrainOptions& options, Index dimension,
-                              const mpi::Communicator& comm, const Products& products) {
+                              const mpi::Communicator& comm, const Products& products,
+                              const nlohmann::json& kept) {
   const int ranks = comm.world_size();
   const std::string name = exchange_of(options, dimension, ranks);
   if (name == "row") {
@@ -82,6 +83,9 @@ ExchangeChoice choose_sharing(const TrainOptions& options, Index dimension,
   if (options.exchange != "auto" || options.deterministic || ranks == 1 ||
       dimension < smallest_measured_dimension) {
     return {name, 1};
+  }
+  for (const ExchangeChoice& choice : all_exchanges(ranks)) {
+    if (to_json(choice) == kept && allows(options, choice)) return choice;
   }
   const StepShape shape = shape_of(options, dimension, ranks);
   const LinkRates link = measure_link(comm, shape);
@@ -98,9 +102,13 @@ ExchangeChoice choose_sharing(const TrainOptions& options, Index dimension,
   return chosen.choice;
 }
 
+nlohmann::json to_json(const ExchangeChoice& choice) {
+  return {{"name", choice.name}, {"row_groups", choice.row_groups}};
+}
+
 template ExchangeChoice choose_sharing<float>(const TrainOptions&, Index, const mpi::Communicator&,
-                                              const Products&);
+                                              const Products&, const nlohmann::json&);
 template ExchangeChoice choose_sharing<double>(const TrainOptions&, Index, const mpi::Communicator&,
-                                               const Products&);
+                                               const Products&, const nlohmann::json&);
 
 }  // namespace relgrad

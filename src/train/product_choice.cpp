@@ -37,6 +37,28 @@ std::string_view formula(const ProductShape& shape) {
   return shape.op_a == Transpose::yes ? "W^T [Delta | Y]" : "W X";
 }
 
+/// `kept` as choices for `shapes`; none if it is about other ones, or names what is not in this
+/// build.
+std::vector<ProductChoice> choices_from(const nlohmann::json& kept,
+                                        const std::vector<ProductShape>& shapes) {
+  if (!kept.is_array() || kept.size() != shapes.size()) return {};
+  std::vector<ProductChoice> choices;
+  for (std::size_t s = 0; s < shapes.size(); ++s) {
+    const ProductShape& shape = shapes[s];
+    const nlohmann::json& of = kept[s];
+    if (of.value("m", Index{0}) != shape.m || of.value("n", Index{0}) != shape.n ||
+        of.value("k", Index{0}) != shape.k) {
+      return {};
+    }
+    try {
+      choices.push_back({shape, parse_product_backend(of.value("backend", ""))});
+    } catch (const UsageError&) {
+      return {};
+    }
+  }
+  return choices;
+}
+
 }  // namespace
 
 std::vector<ProductShape> product_shapes(const TrainOptions& options, Index dimension, int ranks,
@@ -59,7 +81,7 @@ std::vector<ProductShape> product_shapes(const TrainOptions& options, Index dime
 
 template <class T>
 Products choose_products(const TrainOptions& options, Index dimension,
-                         const mpi::Communicator& comm) {
+                         const mpi::Communicator& comm, const nlohmann::json& kept) {
   const Compute compute = parse_compute(options.compute);
   if (compute == Compute::bf16 && sizeof(T) != sizeof(float)) {
     throw UsageError("--compute: bf16 sums in float32; leave --precision at float32");
@@ -71,6 +93,8 @@ Products choose_products(const TrainOptions& options, Index dimension,
   }
   const std::vector<ProductShape> shapes =
       product_shapes(options, dimension, comm.world_size(), sizeof(T));
+  const std::vector<ProductChoice> same = choices_from(kept, shapes);
+  if (!same.empty()) return Products(fixed, same, compute);
   const std::vector<ProductBackend> backends = product_backends<T>();
   std::vector<double> seconds;
   for (const ProductShape& shape : shapes) {
@@ -115,7 +139,9 @@ nlohmann::json to_json(const Products& products) {
   return choices;
 }
 
-template Products choose_products<float>(const TrainOptions&, Index, const mpi::Communicator&);
-template Products choose_products<double>(const TrainOptions&, Index, const mpi::Communicator&);
+template Products choose_products<float>(const TrainOptions&, Index, const mpi::Communicator&,
+                                         const nlohmann::json&);
+template Products choose_products<double>(const TrainOptions&, Index, const mpi::Communicator&,
+                                          const nlohmann::json&);
 
 }  // namespace relgrad

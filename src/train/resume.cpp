@@ -195,6 +195,14 @@ ResumePoint found_by_root(const mpi::Communicator& comm,
 
 }  // namespace
 
+nlohmann::json kept_choices(const ResumePoint& resume, int world_size) {
+  const nlohmann::json none = {{"products", nullptr}, {"exchange", nullptr}};
+  if (resume.candidates.empty()) return none;
+  const nlohmann::json& state = resume.candidates.front().manifest.at("state");
+  if (state.value("world_size", 0) != world_size || !state.contains("choices")) return none;
+  return state.at("choices");
+}
+
 ResumePoint find_resume_point(const TrainOptions& options, const DatasetInfo& dataset,
                               const mpi::Communicator& comm) {
   return found_by_root(comm, [&] {

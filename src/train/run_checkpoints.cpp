@@ -12,8 +12,13 @@ namespace relgrad {
 template <class T>
 RunCheckpoints<T>::RunCheckpoints(const TrainOptions& options, const DatasetInfo& dataset,
                                   Model<T>& model, const Exchange<T>& exchange,
-                                  const mpi::Communicator& comm)
-    : options_(&options), dataset_(&dataset), model_(&model), exchange_(&exchange), comm_(&comm) {}
+                                  const nlohmann::json& choices, const mpi::Communicator& comm)
+    : options_(&options),
+      dataset_(&dataset),
+      model_(&model),
+      exchange_(&exchange),
+      choices_(choices),
+      comm_(&comm) {}
 
 template <class T>
 checkpoint::Save RunCheckpoints<T>::begin(const RunState& state, checkpoint::Writing writing) {
@@ -75,6 +80,7 @@ nlohmann::json RunCheckpoints<T>::manifest_state(const RunState& state) const {
   json["model"] =
       describe(model_->flow->spec(), model_->transform_options, *dataset_, options_->precision);
   json["world_size"] = comm_->world_size();
+  json["choices"] = choices_;
   return json;
 }
 

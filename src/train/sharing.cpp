@@ -2,24 +2,23 @@
 
 #include "relgrad/core/error.hpp"
 #include "relgrad/mpi/agreement.hpp"
-#include "relgrad/train/exchange_choice.hpp"
 
 namespace relgrad {
 
 template <class T>
 Sharing<T>::Sharing(const TrainOptions& options, Index dimension, const mpi::Communicator& comm,
-                    const Products& products)
-    : comm_(&comm), products_(&products) {
-  const ExchangeChoice choice = choose_sharing<T>(options, dimension, comm, products);
-  name_ = choice.name;
-  exchange_ = choice.name;
-  if (choice.name != "row") return;
+                    const Products& products, const nlohmann::json& kept)
+    : comm_(&comm),
+      products_(&products),
+      choice_(choose_sharing<T>(options, dimension, comm, products, kept)),
+      exchange_(choice_.name) {
+  if (choice_.name != "row") return;
   if (options.gradient == "plain") {
     mpi::throw_on_all_ranks(UsageError(
         "--gradient: plain needs a whole W on every rank; use relative or self-normalizing with "
         "--exchange row"));
   }
-  row_group_ = relgrad::make_row_group<T>(comm, choice.row_groups);
+  row_group_ = relgrad::make_row_group<T>(comm, choice_.row_groups);
   const int together = row_group_ == nullptr ? 1 : row_group_->size();
   // Clipping needs all columns that are here, on every rank that holds them.
   exchange_ = options.clip_norm > 0

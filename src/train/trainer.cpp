@@ -55,9 +55,10 @@ class Trainer {
         comm_(comm),
         dataset_(dataset),
         run_(run),
-        products_(choose_products<T>(options, dataset.dimension, comm)),
+        kept_(kept_choices(resume, comm.world_size())),
+        products_(choose_products<T>(options, dataset.dimension, comm, kept_.at("products"))),
         train_(open_split(options.data, dataset, "train", comm)),
-        sharing_(options, dataset.dimension, comm, products_),
+        sharing_(options, dataset.dimension, comm, products_, kept_.at("exchange")),
         model_(build_model<T>(options, dataset, train_, products_, comm, sharing_.row_group())),
         exchange_(sharing_.make_exchange()),
         log_abs_det_(options, *exchange_, dataset.dimension),
@@ -67,7 +68,9 @@ class Trainer {
                 comm.world_size(), cores_available() > options.threads),
         step_(*model_.flow, source_.capacity(), gradient_options_of(options), *exchange_, *update_,
               comm),
-        checkpoints_(options, dataset, model_, *exchange_, comm),
+        checkpoints_(options, dataset, model_, *exchange_,
+                     {{"products", to_json(products_)}, {"exchange", to_json(sharing_.choice())}},
+                     comm),
         saver_(options, checkpoints_, heartbeat_,
                [this](const auto& result) { save_ended(result); }),
         guard_(options, model_, *exchange_, checkpoints_, comm),
@@ -132,6 +135,7 @@ class Trainer {
   const mpi::Communicator& comm_;
   const DatasetInfo& dataset_;
   RunDirectory* run_;  // root only; null elsewhere
+  nlohmann::json kept_;
   Products products_;
   SplitReader train_;
   std::optional<SplitReader> val_;

@@ -1,7 +1,6 @@
 """--gradient self-normalizing and the kept inverses of --gradient plain: trained, saved, resumed, sampled."""
-import h5py
-import support
-from support import Test, checkpoints, must, numpy, prepared, tensors
+import support  # first: it finds a python that has h5py
+from support import Test, checkpoints, h5py, must, numpy, prepared, tensors
 
 DATA = ["--synthetic", "images", "--size", "9x7", "--rows", 600]
 NET = ["--activation", "smooth-leaky-relu", "--batch-size", 23, "--schedule", "constant", "--lr", 1e-3]

@@ -50,6 +50,21 @@ TEST_F(ExchangeChoiceTest, BytesThatAStepSendsAreThoseOfTheModel) {
   }
 }
 
+TEST_F(ExchangeChoiceTest, AKeptChoiceOfAutoIsTakenWhereItIsAllowed) {
+  const auto again = [&](TrainOptions now, const char* name) {
+    const nlohmann::json kept = to_json(ExchangeChoice{name, 1});
+    return choose_sharing<float>(now, 600, comm_, Products(ProductBackend::openblas), kept).text();
+  };
+  if (ranks_ == 1) GTEST_SKIP() << "one rank has nothing to choose";
+  for (const char* name : {"dense", "sharded", "factor"}) {
+    EXPECT_EQ(again(options("auto"), name), name);
+    EXPECT_EQ(again(options("sharded"), name), "sharded");
+  }
+  TrainOptions clipped = options("auto");
+  clipped.clip_norm = 1;
+  EXPECT_EQ(again(clipped, "factor"), "dense");
+}
+
 TEST_F(ExchangeChoiceTest, WhatIsNamedIsTaken) {
   for (const char* name : {"dense", "sharded", "factor"}) {
     EXPECT_EQ(chosen(options(name), 600), name);

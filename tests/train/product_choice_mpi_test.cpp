@@ -36,6 +36,20 @@ TEST(ChooseProducts, TakesWhatIsNamedAndPinsDeterministicRunsToOrdered) {
   EXPECT_EQ(describe(choose_products<float>(options, 64, comm)), "ordered");
 }
 
+TEST(ChooseProducts, TakesAKeptChoiceWhereTheShapesAreTheSame) {
+  const auto comm = mpi::Communicator::world();
+  const TrainOptions options;
+  nlohmann::json kept = to_json(choose_products<float>(options, 64, comm));
+  for (const char* backend : {"openblas", "ordered"}) {
+    for (auto& choice : kept) choice["backend"] = backend;
+    EXPECT_EQ(to_json(choose_products<float>(options, 64, comm, kept)), kept);
+  }
+
+  EXPECT_EQ(choose_products<float>(options, 65, comm, kept).choices()[0].shape.m, 65);
+  kept[0]["backend"] = "of another build";
+  EXPECT_NE(to_json(choose_products<float>(options, 64, comm, kept)), kept);
+}
+
 TEST(ChooseProducts, Bf16NeedsSinglePrecision) {
   TrainOptions options;
   options.compute = "bf16";

@@ -1,6 +1,6 @@
 #pragma once
 /// Which exchange a run takes, and what `auto` decides it by.
-#include <optional>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "relgrad/exchange/cost_model.hpp"
@@ -22,8 +22,13 @@ double memory_a_rank(const mpi::Communicator& comm);
 /// measured now, among those that fit into memory and that the other options allow (said to the
 /// log with its reason); else by the formula of choose_exchange, which --deterministic always
 /// takes. @throws UsageError.
+/// @param kept  to_json of an earlier choice of `auto` on as many ranks: taken if the other options
+///              still allow it, so that a resumed run computes the same bits; null: measure
 template <class T>
 ExchangeChoice choose_sharing(const TrainOptions& options, Index dimension,
-                              const mpi::Communicator& comm, const Products& products);
+                              const mpi::Communicator& comm, const Products& products,
+                              const nlohmann::json& kept = nullptr);
+
+nlohmann::json to_json(const ExchangeChoice& choice);
 
 }  // namespace relgrad

@@ -17,9 +17,11 @@ std::vector<ProductShape> product_shapes(const TrainOptions& options, Index dime
 /// times, the sum of all ranks' times decides (some tenths of a second in all). Named back ends and
 /// deterministic runs need no measuring. @throws UsageError as product_backend_of, and for
 /// --compute bf16 with --precision float64.
+/// @param kept  to_json of an earlier choice: taken where its shapes are those of now, so that a
+///              resumed run computes the same bits; null: measure
 template <class T>
 Products choose_products(const TrainOptions& options, Index dimension,
-                         const mpi::Communicator& comm);
+                         const mpi::Communicator& comm, const nlohmann::json& kept = nullptr);
 
 /// "W X ordered, W^T [Delta | Y] onednn, Delta P^T ordered", or the one back end there is; with
 /// what --compute bf16 means on this CPU.

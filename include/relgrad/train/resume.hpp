@@ -62,6 +62,10 @@ struct ResumePoint {
   std::vector<checkpoint::Found> candidates;
 };
 
+/// "choices" of the newest candidate, what its start chose by measurement: {products, exchange}.
+/// Nulls where there is none, or it ran on another number of ranks.
+nlohmann::json kept_choices(const ResumePoint& resume, int world_size);
+
 /// Collective; the root looks, all ranks know.
 /// @throws UsageError on a changed frozen option; CheckpointError if there are checkpoints but none
 /// can be used (starting from scratch would lose the run), or the data set is another one.

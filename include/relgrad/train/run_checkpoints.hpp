@@ -10,7 +10,8 @@ class RunCheckpoints {
  public:
   /// Everything named here must outlive it.
   RunCheckpoints(const TrainOptions& options, const DatasetInfo& dataset, Model<T>& model,
-                 const Exchange<T>& exchange, const mpi::Communicator& comm);
+                 const Exchange<T>& exchange, const nlohmann::json& choices,
+                 const mpi::Communicator& comm);
 
   /// Collective. Parameters, moments and transform tables, with `state` in the manifest.
   checkpoint::Save begin(const RunState& state, checkpoint::Writing writing);
@@ -32,6 +33,7 @@ class RunCheckpoints {
   const DatasetInfo* dataset_;
   Model<T>* model_;
   const Exchange<T>* exchange_;
+  nlohmann::json choices_;
   const mpi::Communicator* comm_;
 };
 

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "relgrad/exchange/row_group.hpp"
+#include "relgrad/train/exchange_choice.hpp"
 #include "relgrad/train/options.hpp"
 
 namespace relgrad {
@@ -10,21 +11,22 @@ namespace relgrad {
 template <class T>
 class Sharing {
  public:
-  /// Collective. @throws UsageError on every rank.
+  /// Collective. @throws UsageError on every rank. @param kept  as of choose_sharing
   Sharing(const TrainOptions& options, Index dimension, const mpi::Communicator& comm,
-          const Products& products);
+          const Products& products, const nlohmann::json& kept = nullptr);
   /// The ranks that share every W with this one; null if W is whole here. Lives as long as this.
   MpiRowGroup<T>* row_group() const { return row_group_.get(); }
   std::unique_ptr<Exchange<T>> make_exchange() const;
   /// dense, sharded, factor or row; row with row_group() null is one rank's dense.
-  const std::string& name() const { return name_; }
+  const std::string& name() const { return choice_.name; }
+  const ExchangeChoice& choice() const { return choice_; }
 
  private:
   const mpi::Communicator* comm_;
   const Products* products_;
-  std::unique_ptr<MpiRowGroup<T>> row_group_;
-  std::string name_;
+  ExchangeChoice choice_;
   std::string exchange_;  // over the ranks that hold the same columns
+  std::unique_ptr<MpiRowGroup<T>> row_group_;
 };
 
 }  // namespace relgrad
