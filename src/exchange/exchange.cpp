@@ -293,8 +293,9 @@ class FactorExchange final : public ExchangeBase<T> {
 Index tile_columns(Index rows, std::size_t element_bytes) {
   constexpr Index bytes = Index{256} << 10U;  // of the tile; with its neighbours four times that
   constexpr Index multiple = 24;              // of the columns of the ordered products' tiles
+  constexpr Index least = 192;                // fewer do not repay packing the left factor anew
   const Index columns = bytes * omp_get_max_threads() / (rows * static_cast<Index>(element_bytes));
-  return std::max(multiple, columns / multiple * multiple);
+  return std::max(least, columns / multiple * multiple);
 }
 
 std::string choose_exchange(std::string_view name, const ExchangeSetting& setting) {

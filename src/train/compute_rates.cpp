@@ -7,6 +7,7 @@
 
 #include "relgrad/exchange/link_rates.hpp"
 #include "relgrad/gradient/backward.hpp"
+#include "relgrad/exchange/exchange.hpp"
 #include "relgrad/gradient/buffer.hpp"
 #include "relgrad/likelihood/log_likelihood.hpp"
 
@@ -15,7 +16,7 @@ namespace relgrad {
 namespace {
 
 constexpr Index slice_bytes = Index{32} << 20;        // of W: more than caches hold
-constexpr Index tile_bytes = Index{512} << 10;        // of the outer product (exchange.cpp)
+constexpr Index tile_bytes = Index{512} << 10;        // that the optimizer works on
 constexpr Index most_sample_bytes = Index{32} << 20;  // a D x n matrix of samples
 
 /// Whatever this process is bound to: its neighbours are bound to others.
@@ -51,8 +52,7 @@ class LayerProducts {
 
  private:
   Index tile_columns() const {
-    const Index columns = tile_bytes / (d_ * static_cast<Index>(sizeof(T)));
-    return std::clamp<Index>(columns / 16 * 16, 16, std::max<Index>(16, c_));
+    return std::min(relgrad::tile_columns(d_, sizeof(T)), std::max<Index>(1, c_));
   }
 
   const Products* products_;

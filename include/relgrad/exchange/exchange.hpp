@@ -71,7 +71,7 @@ class Exchange {
 };
 
 /// Columns of a tile of an outer product of `rows` rows whose every column is at hand: it stays in
-/// cache between the product that makes it and the optimizer, with what that reads beside it.
+/// cache (of large D in the last one) between the product that makes it and the optimizer.
 Index tile_columns(Index rows, std::size_t element_bytes);
 
 /// What a scheme is chosen by.
