@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <vector>
 
+#include "relgrad/exchange/exchange.hpp"
 #include "relgrad/exchange/link_rates.hpp"
 #include "relgrad/gradient/backward.hpp"
-#include "relgrad/exchange/exchange.hpp"
 #include "relgrad/gradient/buffer.hpp"
 #include "relgrad/likelihood/log_likelihood.hpp"
 

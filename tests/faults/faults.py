@@ -33,7 +33,7 @@ STEPS_PER_EPOCH = 14
 STEPS = 60 * STEPS_PER_EPOCH
 OPTIONS = {"batch-size": 30, "epochs": 60, "eval-every": 4, "warmup": 40, "log-every": 5,
            "weight-decay": 0.01, "spline-bins": 4, "keep-every": 0, "save-every-seconds": 0.02,
-           "products": "openblas"}  # bits are compared between runs
+           "products": "ordered"}  # bits are compared between runs
 
 
 def runs(short):
