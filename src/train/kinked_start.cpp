@@ -162,6 +162,9 @@ void start_kinked(Model<T>& model, const TrainOptions& options, const SplitReade
         normalize(*linear, ConstMatrixMap<T>(outputs.data(), outputs.rows(), outputs.cols()),
                   store);
       }
+      if (linear->keeps_inverse()) {
+        dynamic_cast<LinearLayer<T>&>(model.flow->layer(i)).refresh_inverse();
+      }
     }
     forward();
   }

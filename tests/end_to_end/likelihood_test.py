@@ -92,12 +92,14 @@ class WhiteningStart(support.Test):
                 found = self.first_validation(f"{ranks}-{len(row)}", data, *row, ranks=ranks)
                 self.assertAlmostEqual(found, alone, delta=1e-6)
 
-    def test_learned_inverses_start_as_the_inverse_of_what_whitens(self):
+    def test_learned_inverses_start_as_the_inverses_of_a_start_that_looks_at_the_data(self):
         data = prepared(*support.SMALL, "--rows", 3000)
-        run = self.folder / "run"
-        must("train", "--data", data, "--run", run, "--init", "whitening", "--max-steps", 1, "--gradient", "self-normalizing",
-             "--activation", "smooth-leaky-relu")
-        self.assertLess(support.metrics(run, "val")[0]["inverse_error"], 1e-3)
+        for init in ("whitening", "kinked"):
+            with self.subTest(init=init):
+                run = self.folder / init
+                must("train", "--data", data, "--run", run, "--init", init, "--max-steps", 1, "--gradient",
+                     "self-normalizing", "--activation", "smooth-leaky-relu")
+                self.assertLess(support.metrics(run, "val")[0]["inverse_error"], 1e-3)
 
     def test_a_run_that_goes_on_keeps_what_it_has_learned(self):
         data = prepared(*support.SMALL, "--rows", 3000)

@@ -81,7 +81,6 @@ RELGRAD_INLINE void transpose_8x8(const float* from, Index ld, float* to, Index 
   __m256 r[8];
   __m256 s[8];
   for (int i = 0; i < 8; ++i) r[i] = _mm256_loadu_ps(from + i * ld);
-  for (int i = 0; i < 8; ++i) __builtin_prefetch(from + (i + rows) * ld);  // of the next panel
   for (int i = 0; i < 4; ++i) {
     s[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
     s[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);

@@ -24,12 +24,14 @@ RELGRAD_INLINE void store(T* to, typename Shape<T>::Vector v) {
 }
 
 /// Where a tile finds op(A): element (i, k) at from[i + k * stride]. With `keep`, what is read also
-/// goes there, packed as [k][rows], for the tiles beside this one.
+/// goes there, packed as [k][rows], for the tiles beside this one; without, it is so packed
+/// already.
 template <class T>
 struct Panel {
   const T* from;
   Index stride;
   T* keep;
+  bool fetches_next;  // while it keeps: the panel below is brought near
 };
 
 /// C (rows x N) <- chain over `depth` of A and packed B ([k][N]).
@@ -44,13 +46,14 @@ void tile(Index depth, Panel<T> a, const T* b, T* c, Index ldc, bool add) {
     low[j] = add ? load<T>(c + j * ldc) : Vector{};
     high[j] = add ? load<T>(c + j * ldc + S::lanes) : Vector{};
   }
-#pragma GCC unroll 1
-  for (Index k = 0; k < depth; ++k) {
+  const auto add_next_k = [&] {
     const Vector a_low = load<T>(a.from);
     const Vector a_high = load<T>(a.from + S::lanes);
     if constexpr (keeps) {
-      __builtin_prefetch(a.from + 2 * S::rows - 1);  // of the next panel, the same k
-      if constexpr (S::rows * sizeof(T) > 64) __builtin_prefetch(a.from + S::rows + S::lanes - 1);
+      if (a.fetches_next) {
+        __builtin_prefetch(a.from + 2 * S::rows - 1);  // of the next panel, the same k
+        if constexpr (S::rows * sizeof(T) > 64) __builtin_prefetch(a.from + S::rows + S::lanes - 1);
+      }
       store<T>(a.keep, a_low);
       store<T>(a.keep + S::lanes, a_high);
       a.keep += S::rows;
@@ -60,8 +63,15 @@ void tile(Index depth, Panel<T> a, const T* b, T* c, Index ldc, bool add) {
       low[j] = a_low * b[j] + low[j];
       high[j] = a_high * b[j] + high[j];
     }
-    a.from += a.stride;
+    a.from += keeps ? a.stride : S::rows;
     b += N;
+  };
+  if constexpr (keeps) {
+#pragma GCC unroll 1
+    for (Index k = 0; k < depth; ++k) add_next_k();
+  } else {
+#pragma GCC unroll 4
+    for (Index k = 0; k < depth; ++k) add_next_k();
   }
 #pragma GCC unroll 12
   for (int j = 0; j < N; ++j) {
@@ -149,6 +159,41 @@ void pack_b(const OrderedProduct<T>& p, Index j0, Index columns, Index k0, Index
   }
 }
 
+/// Brings the next panel of op(A) into the second level of cache, the same share beside every tile
+/// of this panel: at once it would wait for memory, whose columns lie far apart.
+template <class T>
+class PanelBelow {
+ public:
+  static constexpr Index least_tiles = 5;  // with fewer a tile has no time for its share
+
+  PanelBelow(const OrderedProduct<T>& p, Index i, Index k0, Index depth, Index tiles) {
+    if (tiles < least_tiles || i + Shape<T>::rows > p.m) return;
+    at_ = p.a_transposed ? p.a + k0 + i * p.lda : p.a + i + k0 * p.lda;
+    stride_ = p.lda;
+    // from the last number of a run's first line: where it does not begin on a line, the next one
+    run_ = ((p.a_transposed ? depth : Shape<T>::rows) + line - 1) / line;
+    left_ = run_ * (p.a_transposed ? Shape<T>::rows : depth);
+    share_ = (left_ + tiles - 1) / tiles;
+  }
+  RELGRAD_INLINE void fetch_share() {
+    for (Index n = share_ < left_ ? share_ : left_; n > 0; --n, --left_) {
+      __builtin_prefetch(at_ + in_run_ * line + (line - 1), 0, 2);
+      if (++in_run_ < run_) continue;
+      in_run_ = 0;
+      at_ += stride_;
+    }
+  }
+
+ private:
+  static constexpr Index line = 64 / static_cast<Index>(sizeof(T));
+  const T* at_ = nullptr;  // a column of A: its part in this panel is one run of lines
+  Index stride_ = 0;
+  Index run_ = 0;     // lines
+  Index in_run_ = 0;  // fetched of this one
+  Index left_ = 0;    // lines of the panel
+  Index share_ = 0;
+};
+
 /// One panel of rows of C, all its columns of this block: A is read once from where it lies and
 /// packed on the way, if it need not be turned; it stays in the first-level cache.
 template <class T>
@@ -157,14 +202,18 @@ void panel_of(const OrderedProduct<T>& p, Index i, Index j0, Index columns, Inde
   using S = Shape<T>;
   const Index tall = p.m - i < S::rows ? p.m - i : S::rows;
   const bool add = p.add || k0 > 0;
-  Panel<T> a{packed_a, S::rows, nullptr};
+  const Index tiles = (columns + S::columns - 1) / S::columns;
+  const Panel<T> packed{packed_a, S::rows, nullptr, false};
+  Panel<T> a = packed;
   if (!p.a_transposed && tall == S::rows) {
-    a = {p.a + i + k0 * p.lda, p.lda, packed_a};
+    a = {p.a + i + k0 * p.lda, p.lda, packed_a, tiles < PanelBelow<T>::least_tiles};
   } else {
     pack_a(p, i, tall, k0, depth, packed_a);
   }
+  PanelBelow<T> below(p, i + S::rows, k0, depth, tiles);
   for (Index j = 0, wide = 0; j < columns; j += wide) {
     wide = tile_width<T>(columns - j);
+    below.fetch_share();
     if (k0 + depth == p.k) next.fetch(tall * wide * static_cast<Index>(sizeof(T)));
     T* c = p.c + i + (j0 + j) * p.ldc;
     if (tall == S::rows) {
@@ -172,7 +221,7 @@ void panel_of(const OrderedProduct<T>& p, Index i, Index j0, Index columns, Inde
     } else {
       edge_tile<T>(tall, static_cast<int>(wide), depth, a, packed_b + j * depth, c, p.ldc, add);
     }
-    a = {packed_a, S::rows, nullptr};
+    a = packed;
   }
 }
 
