@@ -40,7 +40,7 @@ class PlainGradient final : public LinearGradient<T> {
  public:
   explicit PlainGradient(std::int64_t inverse_every) : inverse_every_(inverse_every) {}
 
-  void begin(Flow<T>& flow, std::int64_t step) override {
+  void begin(Flow<T>& flow, std::int64_t step, const ColumnShare<T>& /*share*/) override {
     if (inverse_every_ == 1 || step % inverse_every_ != 0) return;
     for (std::size_t i = 0; i < flow.layer_count(); ++i) {
       if (auto* linear = dynamic_cast<LinearLayer<T>*>(&flow.layer(i))) linear->refresh_inverse();
@@ -138,7 +138,8 @@ std::unique_ptr<LinearGradient<T>> make_linear_gradient(const GradientOptions& o
     case GradientKind::plain:
       return std::make_unique<PlainGradient<T>>(options.inverse_every);
     case GradientKind::self_normalizing:
-      return make_self_normalizing_gradient<T>(options);
+      return options.newton_rows > 0 ? make_newton_gradient<T>(options.newton_rows)
+                                     : make_self_normalizing_gradient<T>(options);
     case GradientKind::relative:
       break;
   }

@@ -1,5 +1,6 @@
 #pragma once
 /// What the estimators of a linear layer's gradient share.
+#include "gradient/room.hpp"
 #include "relgrad/gradient/backward.hpp"
 
 namespace relgrad {
@@ -22,6 +23,23 @@ void multiply_transposed(const LinearLayer<T>& layer, const ConstMatrixMap<T>& c
   const Index own = layer.own().size();
   layer.products().gemm(Transpose::yes, Transpose::no, own, in.cols(), d, columns.data(), d,
                         in.data(), d, Onto::zero, out, own);
+}
+
+/// A in (D x n), A = W or R^T by columns, in = own rows (|I| x n) of the right factor:
+/// sum_r A[:, I_r] in[I_r], in `room`. `own_rows` is worked in where W is shared.
+template <class T>
+MatrixMap<T> sum_of_products(const LinearLayer<T>& layer, const ConstMatrixMap<T>& columns,
+                             const ConstMatrixMap<T>& in, Room<T>& room, Room<T>& own_rows) {
+  const Index d = layer.dimension();
+  MatrixMap<T> sum = room.matrix(d, in.cols());
+  layer.products().gemm(Transpose::no, Transpose::no, d, in.cols(), in.rows(), columns.data(), d,
+                        in.data(), in.rows(), Onto::zero, sum.data(), d);
+  if (RowGroup<T>* group = layer.row_group()) {
+    const MatrixMap<T> own = own_rows.matrix(in.rows(), in.cols());
+    group->reduce_scatter(read(sum), own);
+    group->allgather(read(own), sum);
+  }
+  return sum;
 }
 
 /// [Delta | Y] of all coordinates: `pair` itself, or what the ranks of a row group have of it.
@@ -56,5 +74,7 @@ void add_weighted_sum(const LinearLayer<T>& layer, const ConstMatrixMap<T>& delt
 
 template <class T>
 std::unique_ptr<LinearGradient<T>> make_self_normalizing_gradient(const GradientOptions& options);
+template <class T>
+std::unique_ptr<LinearGradient<T>> make_newton_gradient(std::int64_t columns);
 
 }  // namespace relgrad

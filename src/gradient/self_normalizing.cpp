@@ -1,30 +1,11 @@
 #include <cmath>
-#include <vector>
 
 #include "gradient/linear_gradient.hpp"
+#include "gradient/room.hpp"
 
 namespace relgrad {
 
 namespace {
-
-/// Numbers to work in, kept for the next step.
-template <class T>
-class Room {
- public:
-  MatrixMap<T> matrix(Index rows, Index cols) {
-    const auto size = static_cast<std::size_t>(rows * cols);
-    if (numbers_.size() < size) numbers_.resize(size);
-    return {numbers_.data(), rows, cols};
-  }
-
- private:
-  std::vector<T> numbers_;
-};
-
-template <class T>
-ConstMatrixMap<T> read(const MatrixMap<T>& matrix) {
-  return {matrix.data(), matrix.rows(), matrix.cols()};
-}
 
 /// Keller et al. 2021 (arXiv 2011.07248), Z = W X without the bias, X^ = R Z, E = X^ - X, X and
 /// what Z is compared with held constant, Delta_x = W^T Delta_z:
@@ -59,7 +40,7 @@ class SelfNormalizingGradient final : public LinearGradient<T> {
     if (options_.symmetric) reconstructed_.matrix(input.rows(), batch) = error;
     error -= input;
     MatrixMap<T> back =
-        sum_of_products(layer, layer.inverse_transposed(), read(error), back_);  // S E
+        sum_of_products(layer, layer.inverse_transposed(), read(error), back_, own_rows_);  // S E
 
     const T lambda = weight_of(layer);
     const T c = options_.symmetric ? lambda : T{2} * lambda;
@@ -71,8 +52,8 @@ class SelfNormalizingGradient final : public LinearGradient<T> {
       return;
     }
     const MatrixMap<T> reconstructed = reconstructed_.matrix(input.rows(), batch);
-    MatrixMap<T> of_z =
-        sum_of_products(layer, layer.weight(), read(reconstructed), of_z_);  // Z^, then F
+    MatrixMap<T> of_z = sum_of_products(layer, layer.weight(), read(reconstructed), of_z_,
+                                        own_rows_);  // Z^, then F
     of_z -= z;
     add_error(layer, error, &of_z, sink);
     MatrixMap<T> pulled = pulled_.matrix(input.rows(), batch);  // W^T F
@@ -105,22 +86,6 @@ class SelfNormalizingGradient final : public LinearGradient<T> {
          right_of_w,
          {T{0}, layer.inverse_transposed().data(), T{0.5}}},
         {layer.inverse_id(), left_of_s, right_of_s, {T{0}, layer.weight().data(), T{-0.5}}});
-  }
-
-  /// A in of all coordinates (D x n), A = W or S by columns, in = own rows of its right factor:
-  /// sum_r A[:, I_r] in[I_r].
-  MatrixMap<T> sum_of_products(const LinearLayer<T>& layer, const ConstMatrixMap<T>& columns,
-                               const ConstMatrixMap<T>& in, Room<T>& room) {
-    const Index d = layer.dimension();
-    MatrixMap<T> sum = room.matrix(d, in.cols());
-    layer.products().gemm(Transpose::no, Transpose::no, d, in.cols(), in.rows(), columns.data(), d,
-                          in.data(), in.rows(), Onto::zero, sum.data(), d);
-    if (RowGroup<T>* group = layer.row_group()) {
-      const MatrixMap<T> own = own_rows_.matrix(in.rows(), in.cols());
-      group->reduce_scatter(read(sum), own);
-      group->allgather(read(own), sum);
-    }
-    return sum;
   }
 
   /// Adds this rank's part of sum_n ||E_n||^2 (symmetric: the mean with ||F_n||^2).

@@ -108,6 +108,9 @@ GradientOptions gradient_options_of(const TrainOptions& options) {
   gradient.inverse_every = options.inverse_every;
   gradient.reconstruction_weight = options.reconstruction_weight;
   gradient.symmetric = options.reconstruction == "symmetric";
+  if (options.reconstruction == "newton") {
+    gradient.newton_rows = options.newton_rows > 0 ? options.newton_rows : options.batch_size;
+  }
   return gradient;
 }
 

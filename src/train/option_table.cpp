@@ -128,8 +128,13 @@ Rows gradient_rows() {
              resumable),
       number("inverse-every", &O::inverse_every, at_least<Integer>(1), "steps",
              "of --gradient plain: between two inverses of W; 1: the exact gradient", resumable),
-      choice("reconstruction", &O::reconstruction, {"one-sided", "symmetric"},
-             "of self-normalizing: error of R W x against x; symmetric: of W R z against z as well",
+      choice("reconstruction", &O::reconstruction, {"one-sided", "symmetric", "newton"},
+             "of self-normalizing: R learns by the error of R W x against x; symmetric: of W R z "
+             "against z as well; newton: R follows W by Newton's iteration",
+             resumable),
+      number("newton-rows", &O::newton_rows, at_least<Integer>(0), "rows",
+             "of --reconstruction newton: of R, that follow W in each step, in turn; 0: as many as "
+             "a global batch has samples",
              resumable),
       number("reconstruction-weight", &O::reconstruction_weight, at_least(0.0), "",
              "of self-normalizing: lambda, weight of the squared reconstruction error", resumable),

@@ -40,9 +40,9 @@ Matrix<T> normal_columns(Index dimension, const Range& own) {
 }  // namespace
 
 template <class T>
-std::optional<Reconstruction> reconstruction_of(const Flow<T>& flow, double weight,
+std::optional<Reconstruction> reconstruction_of(const Flow<T>& flow, const TrainOptions& options,
                                                 std::int64_t updates) {
-  if (!flow.keeps_inverse()) return {};
+  if (options.gradient != "self-normalizing" || options.reconstruction == "newton") return {};
   Reconstruction result;
   double log_factor = 0;
   const auto layers = linear_layers(flow);
@@ -50,7 +50,8 @@ std::optional<Reconstruction> reconstruction_of(const Flow<T>& flow, double weig
     result.error += reconstruction_error(layer->reconstruction(), updates);
     log_factor += static_cast<double>(layer->reconstruction()[0]);
   }
-  result.weight = weight * std::exp(log_factor / static_cast<double>(layers.size()));
+  result.weight =
+      options.reconstruction_weight * std::exp(log_factor / static_cast<double>(layers.size()));
   return result;
 }
 
@@ -74,8 +75,10 @@ std::optional<double> inverse_error(const Flow<T>& flow) {
   return largest;
 }
 
-template std::optional<Reconstruction> reconstruction_of(const Flow<float>&, double, std::int64_t);
-template std::optional<Reconstruction> reconstruction_of(const Flow<double>&, double, std::int64_t);
+template std::optional<Reconstruction> reconstruction_of(const Flow<float>&, const TrainOptions&,
+                                                         std::int64_t);
+template std::optional<Reconstruction> reconstruction_of(const Flow<double>&, const TrainOptions&,
+                                                         std::int64_t);
 template std::optional<double> inverse_error(const Flow<float>&);
 template std::optional<double> inverse_error(const Flow<double>&);
 

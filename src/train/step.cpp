@@ -78,7 +78,9 @@ void TrainStep<T>::move(const StepNumbers& numbers) {
   Stopwatch watch;
   heartbeat_->at(Place::backward);
   update_->begin(numbers);
-  linear_gradient_->begin(*flow_, numbers.step);
+  linear_gradient_->begin(*flow_, numbers.step,
+                          {[this](Index cols) { return exchange_->own_columns(cols); },
+                           [this](MatrixMap<T> matrix) { exchange_->publish(matrix); }});
   backward(*flow_, workspace_, *linear_gradient_, *update_);
   update_->finish();
   flow_->prepare();

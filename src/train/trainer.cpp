@@ -282,9 +282,8 @@ void Trainer<T>::log_step(double lr) {
       options_.log_every > 0 ? options_.log_every : std::max<std::int64_t>(1, steps_per_epoch / 50);
   if (state_.step % every == 0) {
     metrics_.add_checkpoint_seconds(saver_.take_seconds());
-    metrics_.write_step(
-        state_, lr, step_.take_seconds(), step_.take_bytes_sent(),
-        reconstruction_of(*model_.flow, options_.reconstruction_weight, state_.updates));
+    metrics_.write_step(state_, lr, step_.take_seconds(), step_.take_bytes_sent(),
+                        reconstruction_of(*model_.flow, options_, state_.updates));
     show_progress(false);
   }
 }

@@ -63,11 +63,27 @@ class SelfNormalizing(Test):
         self.assertLess(numpy.abs(alone - together).max(), 2)
         self.assertAlmostEqual(error, error_together, delta=1e-6)
 
+    def test_inverses_that_newton_keeps_are_the_same_on_any_ranks_and_exchange(self):
+        words = [*LEARNED, "--precision", "float64", "--reconstruction", "newton"]
+        one = self.train("one", *words)
+        self.assertLess(support.metrics(one, "val")[-1]["inverse_error"], 0.1)
+        self.assertNotIn("reconstruction_error", support.metrics(one, "train")[-1])
+        wanted = tensors(checkpoints(one)[-1])
+        for ranks, exchange in ((2, ["factor"]), (2, ["dense"]), (3, ["row"]), (4, ["row", "--row-groups", 2])):
+            with self.subTest(ranks=ranks, exchange=exchange):
+                run = self.train(f"{ranks}-{exchange[0]}", *words, "--exchange", *exchange, ranks=ranks)
+                found = tensors(checkpoints(run)[-1])
+                for name, values in wanted.items():
+                    scale = max(1e-6, numpy.abs(values).max())
+                    self.assertLess(numpy.abs(found[name] - values).max(), 1e-9 * scale, name)
+
     def test_a_resumed_run_has_the_bits_of_one_that_never_stopped(self):
         plain = [*NET, "--gradient", "plain", "--inverse-every", 4]
         geco = [*LEARNED, "--geco-tolerance", 0.01, "--clip-norm", 5.0]
-        for name, words in (("geco", geco), ("plain", plain)):
+        newton = [*LEARNED, "--reconstruction", "newton"]
+        for name, words in (("geco", geco), ("plain", plain), ("newton", newton)):
             with self.subTest(name):
+                words = [*words, "--products", "openblas"]  # what is fastest may be another thing at another start
                 whole = self.train(f"{name}-whole", *words)
                 run = self.train(f"{name}-parts", *words, steps=HALF)
                 self.train(f"{name}-parts", *words, "--resume", "auto")

@@ -222,7 +222,7 @@ TEST(PlainGradient, KeepsItsInverseForAsManyStepsAsItIsTold) {
     flow.parameters().values(first.weight_id())[1] += 0.1;
     const Matrix<double> kept_before = first.inverse_transposed();
 
-    every_second->begin(flow, step);
+    every_second->begin(flow, step, {});
 
     const Matrix<double> inverse = Matrix<double>(first.weight()).inverse().transpose();
     const bool is_fresh = (first.inverse_transposed() - inverse).norm() < 1e-12;

@@ -91,7 +91,7 @@ End train_tracked(const Setting& setting, int steps) {
     workspace.load(x.data(), samples);
     forward(flow, workspace);
     update->begin({step, total, setting.lr, setting.lr});
-    linear->begin(flow, step);
+    linear->begin(flow, step, {});
     backward(flow, workspace, *linear, *update);
     update->finish();
     flow.prepare();

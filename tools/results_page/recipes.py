@@ -27,8 +27,10 @@ IMAGES = [
            QUICK_IMAGES),
     Recipe("mnist-paper", "mnist", "mnist", "mnist-paper.ini",
            "2 dense layers, smooth leaky ReLU, relative gradient", 1, 2, QUICK_IMAGES),
+    Recipe("mnist-paper-best", "mnist", "mnist", "mnist-paper-best.ini",
+           "the same class, kinked start, natural steps", 1, 8, ("--epochs", "2")),
     Recipe("mnist-self-normalizing", "mnist", "mnist", "mnist-self-normalizing.ini",
-           "2 dense layers, smooth leaky ReLU, self-normalizing gradient", 1, 8, QUICK_IMAGES),
+           "the same class, kinked start, self-normalizing gradient, R by Newton's iteration", 1, 6, ("--epochs", "2")),
     Recipe("mnist-best", "mnist", "mnist", "mnist-best.ini",
            "marginal transform, 3 dense layers, splines, relative gradient", 1, 5, QUICK_IMAGES),
     Recipe("fashion-mnist", "fashion-mnist", "fashion-mnist", "fashion-mnist.ini",
@@ -39,7 +41,7 @@ IMAGES = [
            "marginal transform, one dense layer of 12288, starts as the whitening, splines, relative gradient", 1, 15, QUICK_IMAGES),
 ]
 PLANE = [Recipe(f"toy-{name}", "toy", f"toy:{name}", "toy.ini",
-                "24 dense layers of 2, splines, relative gradient", 3, 0.7,
+                "24 dense layers of 2, splines, relative gradient", 2, 2,
                 ("--epochs", "1", "--layers", "2")) for name in TOYS]
 SOURCES = [Recipe("ica", "ica", "ica:8", "ica.ini", "2 dense layers of 8, splines", 3, 0.5,
                   ("--epochs", "1"))]

@@ -28,6 +28,8 @@ class MpiRowGroup final : public RowGroup<T> {
   void spread(const ConstMatrixMap<T>& samples, MatrixMap<T> own) override;
   void reduce_scatter(const ConstMatrixMap<T>& partial, MatrixMap<T> own) override;
   void allgather(const ConstMatrixMap<T>& own, MatrixMap<T> all) override;
+  typename RowGroup<T>::Columns allgather_columns(const ConstMatrixMap<T>& own,
+                                                  std::span<const Index> coordinates) override;
   void sum(std::span<double> values) override;
   double log_abs_det(std::string_view where, const ConstMatrixMap<T>& own_columns) override;
   void solve(std::string_view where, const ConstMatrixMap<T>& own_columns,
@@ -47,6 +49,7 @@ class MpiRowGroup final : public RowGroup<T> {
   std::vector<Index> counts_;  // samples of each rank in this batch
   std::vector<T> pieces_;      // a D x n matrix as one piece a rank
   std::vector<T> sent_;
+  std::vector<T> columns_;  // of all ranks
   ExchangeCost cost_;
 };
 

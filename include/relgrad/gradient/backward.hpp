@@ -1,9 +1,11 @@
 #pragma once
 /// The backward pass, and the estimators of a linear layer's gradient (MATH section 2).
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string_view>
 
+#include "relgrad/core/partition.hpp"
 #include "relgrad/gradient/sink.hpp"
 #include "relgrad/model/linear.hpp"
 #include "relgrad/model/workspace.hpp"
@@ -23,12 +25,22 @@ struct GradientOptions {
   std::int64_t inverse_every = 1;    // plain: steps between two inverses of W
   double reconstruction_weight = 1;  // self-normalizing: lambda, or where it starts
   bool symmetric = false;            // self-normalizing: reconstructs Z as well as X
+  std::int64_t newton_rows = 0;  // self-normalizing: R's rows that follow W by Newton's iteration
+                                 // in each step, in turn; 0: R is learned by its gradient
 
   /// Whether the linear layers must keep an inverse (model/linear.hpp).
   bool needs_kept_inverse() const {
     return kind == GradientKind::self_normalizing ||
            (kind == GradientKind::plain && inverse_every > 1);
   }
+};
+
+/// Columns of a matrix that ranks share the work on, and how they come to those that hold the same.
+template <class T>
+struct ColumnShare {
+  /// Of the `cols` columns that are here, this rank's.
+  std::function<Range(Index cols)> own = [](Index cols) { return Range{0, cols}; };
+  std::function<void(MatrixMap<T>)> publish = [](MatrixMap<T>) {};
 };
 
 /// How one linear layer turns Delta = dL/dY into gradients and into the derivative of its input.
@@ -38,7 +50,7 @@ class LinearGradient {
   virtual ~LinearGradient() = default;
   /// Before the backward pass of each step. Where W is shared, collective.
   /// @param step  updates done before this one
-  virtual void begin(Flow<T>& /*flow*/, std::int64_t /*step*/) {}
+  virtual void begin(Flow<T>& /*flow*/, std::int64_t /*step*/, const ColumnShare<T>& /*share*/) {}
   /// In a row group D is, but for W's rows, the number of this rank's coordinates.
   /// @param input    x of y = W x + b, D x B
   /// @param pair     [Delta | Y], D x 2B; Delta may be overwritten
@@ -55,7 +67,8 @@ class LinearGradient {
 ///                   (Gresele et al. 2020, with the bias's own log-det term, which both published
 ///                   programs leave out)
 /// self-normalizing  of W and of R, the learned inverse                               B D^2
-///                   G_b = Delta 1; the others in src/gradient/self_normalizing.cpp
+///                   G_b = Delta 1; the others in src/gradient/self_normalizing.cpp and, where R
+///                   follows W by Newton's iteration, newton_inverse.cpp
 /// @param options  those that need a kept inverse are for flows that keep one
 template <class T>
 std::unique_ptr<LinearGradient<T>> make_linear_gradient(const GradientOptions& options);

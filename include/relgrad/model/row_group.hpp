@@ -21,6 +21,12 @@ class RowGroup {
     Index total;  // of the group
     Range own;
   };
+  /// Columns of all ranks, in the order of ranks; valid until the next call.
+  struct Columns {
+    MatrixMap<T> all;
+    std::vector<Index> coordinates;
+    Range own;  // of `all`
+  };
   virtual ~RowGroup() = default;
   virtual int rank() const = 0;
   virtual int size() const = 0;
@@ -45,6 +51,9 @@ class RowGroup {
   virtual void reduce_scatter(const ConstMatrixMap<T>& partial, MatrixMap<T> own) = 0;
   /// all (D x n) = every rank's `own` (|I_r| x n), in the order of coordinates.
   virtual void allgather(const ConstMatrixMap<T>& own, MatrixMap<T> all) = 0;
+  /// @param own  D x n_r, which may differ from rank to rank. @param coordinates  of these columns
+  virtual Columns allgather_columns(const ConstMatrixMap<T>& own,
+                                    std::span<const Index> coordinates) = 0;
   /// In-place sum over the ranks of what each knows of its own coordinates.
   virtual void sum(std::span<double> values) = 0;
 

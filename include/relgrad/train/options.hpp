@@ -33,7 +33,8 @@ struct TrainOptions {
   // estimator and optimizer
   std::string gradient = "relative";         // relative | self-normalizing | plain
   std::int64_t inverse_every = 1;            // plain: steps between inverses of W
-  std::string reconstruction = "one-sided";  // self-normalizing: one-sided | symmetric
+  std::string reconstruction = "one-sided";  // self-normalizing: one-sided | symmetric | newton
+  std::int64_t newton_rows = 0;              // of --reconstruction newton; 0: the batch size
   double reconstruction_weight = 1.0;        // self-normalizing: lambda
   double geco_tolerance = 0.0;               // self-normalizing: lambda follows it; 0: fixed
   std::string optimizer = "adam";            // adam | natural | momentum | sgd

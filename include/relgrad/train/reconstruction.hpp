@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "relgrad/model/flow.hpp"
+#include "relgrad/train/options.hpp"
 
 namespace relgrad {
 
@@ -12,10 +13,9 @@ struct Reconstruction {
   double weight = 0;  // geometric mean over layers of lambda
 };
 
-/// As the last steps left it; nothing if the flow keeps no inverses.
-/// @param weight  where lambda began (--reconstruction-weight)
+/// As the last steps left it; nothing where no inverses are learned.
 template <class T>
-std::optional<Reconstruction> reconstruction_of(const Flow<T>& flow, double weight,
+std::optional<Reconstruction> reconstruction_of(const Flow<T>& flow, const TrainOptions& options,
                                                 std::int64_t updates);
 
 /// Root mean square of (R W x - x)_i over x ~ N(0, I), of the layer where it is largest: estimates
