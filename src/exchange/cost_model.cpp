@@ -21,7 +21,12 @@ double without_own(int ranks, double bytes) {
 /// Adds up the exchange of one step.
 class ExchangeSum {
  public:
-  ExchangeSum(const LinkRates& link, StepCost& cost) : link_(&link), cost_(&cost) {}
+  explicit ExchangeSum(StepCost& cost) : cost_(&cost) {}
+  /// What follows is among the ranks that `link` is of.
+  ExchangeSum& among(const LinkRates& link) {
+    link_ = &link;
+    return *this;
+  }
 
   void allreduce(int ranks, double messages, double bytes) {
     if (ranks == 1 || bytes == 0) return;
@@ -46,7 +51,7 @@ class ExchangeSum {
   }
 
  private:
-  const LinkRates* link_;
+  const LinkRates* link_ = nullptr;
   StepCost* cost_;
 };
 
@@ -78,6 +83,15 @@ double one_way_seconds(const CollectiveRate& rate, int ranks, double bytes) {
   return hops(ranks) * rate.latency + without_own(ranks, bytes) / rate.bandwidth;
 }
 
+const LinkRates& GridLinks::among_sharing(int row_groups) const {
+  const auto found = sharing.find(row_groups);
+  return found == sharing.end() ? all : found->second;
+}
+const LinkRates& GridLinks::among_same_columns(int row_groups) const {
+  const auto found = same_columns.find(row_groups);
+  return found == same_columns.end() ? all : found->second;
+}
+
 std::string ExchangeChoice::text() const {
   return name == "row" ? fmt::format("row ({} share every W)", row_groups) : name;
 }
@@ -101,7 +115,7 @@ std::vector<ExchangeChoice> all_exchanges(int ranks) {
 }
 
 StepCost step_cost(const ExchangeChoice& choice, const StepShape& shape, const ComputeRates& rates,
-                   const LinkRates& link) {
+                   const GridLinks& links) {
   StepCost cost;
   cost.choice = choice;
   const int r = choice.row_groups;
@@ -126,22 +140,25 @@ StepCost step_cost(const ExchangeChoice& choice, const StepShape& shape, const C
   cost.elements = k * n * d * rates.element_seconds;
   cost.optimizer = k * d * updated * 2 * (1 + shape.moments) * b / rates.optimizer_bytes;
 
-  ExchangeSum sum(link, cost);
+  ExchangeSum sum(cost);
   for (std::int64_t layer = 0; layer < shape.layers; ++layer) {
-    sum_of_columns(scheme, groups, d, cols, group_n, b, sum);
+    sum_of_columns(scheme, groups, d, cols, group_n, b, sum.among(links.among_same_columns(r)));
+    sum.among(links.among_sharing(r));
     sum.reduce_scatter(r, 1, d * group_n * b);                                // Y
     sum.allgather(r, 2 * d * group_n * b, cols * 2 * group_n * b * (r - 1));  // Delta and Y
   }
   if (r > 1) {
+    sum.among(links.among_sharing(r));
     sum.allgather(r, 0, 0);                                 // how many samples each rank has
     sum.alltoall(r, d * n * b, without_own(r, d * n * b));  // the samples, by coordinates
     sum.allreduce(r, 1, group_n * sizeof(double));          // log-likelihoods
     // each message is packed or unpacked: read and written once
     cost.exchange += (k * 3 * d * group_n + d * n) * 2 * b / rates.optimizer_bytes;
   }
+  sum.among(links.all);
   sum.allreduce(shape.ranks, 1, static_cast<double>(shape.small_parameters) * b);
   if (shape.ranks > 1) {  // the step's decisions, eight numbers, which no Exchange carries
-    cost.exchange += allreduce_seconds(link.allreduce, shape.ranks, 64);
+    cost.exchange += allreduce_seconds(links.all.allreduce, shape.ranks, 64);
   }
 
   const double activations = (2 * k + 1.5) * 2 * group_n * cols;  // pairs, scratch, input

@@ -18,19 +18,61 @@ constexpr double fastest = 1e12;  // bytes a second
 /// One collective of `count` elements a rank.
 using Collective = std::function<void(std::size_t count)>;
 
-/// @param one_way  whether its seconds are those of one_way_seconds
-CollectiveRate rate_of(const mpi::Communicator& comm, bool one_way, double message_bytes,
-                       const Collective& collective) {
-  const int ranks = comm.world_size();
-  const double passes = one_way ? 1 : 2;
-  const double hops = passes * std::ceil(std::log2(static_cast<double>(ranks)));
-  const double bytes = std::clamp(message_bytes, smallest_message, largest_message);
-  const auto count = static_cast<std::size_t>(bytes / sizeof(float) / ranks);
-  const double latency = seconds_on_all_ranks(comm, [&] { collective(1); });
-  const double seconds = seconds_on_all_ranks(comm, [&] { collective(count); });
-  const double sent = passes * static_cast<double>(count * sizeof(float)) * (ranks - 1);
-  return {latency / hops, sent / std::max(seconds - latency, sent / fastest)};
-}
+/// Of ranks that call collectives together, in every group of them at once.
+class LinkMeter {
+ public:
+  LinkMeter(const mpi::Communicator& world, const mpi::Communicator& group)
+      : world_(&world),
+        group_(&group),
+        ranks_(static_cast<std::size_t>(group.world_size())),
+        all_(static_cast<std::size_t>(largest_message) / sizeof(float) + ranks_),
+        other_(all_.size()) {}
+
+  /// @param weights, samples  bytes of a W, and of all ranks' samples of one layer
+  LinkRates measure(double weights, double samples) {
+    LinkRates rates;
+    rates.allreduce = rate_of(false, weights, [&](std::size_t count) {
+      group_->allreduce_sum(std::span(all_.data(), count * ranks_));
+    });
+    rates.reduce_scatter = rate_of(true, samples, [&](std::size_t count) {
+      group_->reduce_scatter_sum(std::span<const float>(all_.data(), count * ranks_), counts(count),
+                                 std::span(other_.data(), count));
+    });
+    rates.allgather = rate_of(true, 2 * samples, [&](std::size_t count) {
+      group_->allgather(std::span<const float>(other_.data(), count),
+                        std::span(all_.data(), count * ranks_), counts(count));
+    });
+    rates.alltoall = rate_of(true, samples, [&](std::size_t count) {
+      group_->alltoall(std::span<const float>(all_.data(), count * ranks_), counts(count),
+                       std::span(other_.data(), count * ranks_), counts(count));
+    });
+    return rates;
+  }
+
+ private:
+  std::vector<std::int64_t> counts(std::size_t count) const {
+    return std::vector<std::int64_t>(ranks_, static_cast<std::int64_t>(count));
+  }
+
+  /// @param one_way  whether its seconds are those of one_way_seconds
+  CollectiveRate rate_of(bool one_way, double message_bytes, const Collective& collective) const {
+    const auto ranks = static_cast<double>(ranks_);
+    const double passes = one_way ? 1 : 2;
+    const double hops = passes * std::ceil(std::log2(ranks));
+    const double bytes = std::clamp(message_bytes, smallest_message, largest_message);
+    const auto count = static_cast<std::size_t>(bytes / sizeof(float)) / ranks_;
+    const double latency = seconds_on_all_ranks(*world_, [&] { collective(1); });
+    const double seconds = seconds_on_all_ranks(*world_, [&] { collective(count); });
+    const double sent = passes * static_cast<double>(count * sizeof(float)) * (ranks - 1);
+    return {latency / hops, sent / std::max(seconds - latency, sent / fastest)};
+  }
+
+  const mpi::Communicator* world_;
+  const mpi::Communicator* group_;
+  std::size_t ranks_;
+  std::vector<float> all_;
+  std::vector<float> other_;
+};
 
 }  // namespace
 
@@ -48,40 +90,29 @@ double seconds_on_all_ranks(const mpi::Communicator& comm, const std::function<v
   return std::ranges::min(seconds);  // what else goes on here only ever adds
 }
 
-LinkRates measure_link(const mpi::Communicator& comm, const StepShape& shape) {
-  if (comm.world_size() == 1) return {};
-  const auto ranks = static_cast<std::size_t>(comm.world_size());
+GridLinks measure_links(const mpi::Communicator& comm, const StepShape& shape) {
+  const int ranks = comm.world_size();
+  if (ranks == 1) return {};
   const double weights =
       static_cast<double>(shape.dimension * shape.dimension) * shape.element_bytes;
   const double samples =
       static_cast<double>(shape.dimension * shape.batch_size) * shape.element_bytes;
-  std::vector<float> all(static_cast<std::size_t>(largest_message) / sizeof(float) + ranks);
-  std::vector<float> other(all.size());
-  const auto counts = [&](std::size_t count) {
-    return std::vector<std::int64_t>(ranks, static_cast<std::int64_t>(count));
-  };
-  LinkRates rates;
-  rates.allreduce = rate_of(comm, false, weights, [&](std::size_t count) {
-    comm.allreduce_sum(std::span(all.data(), count * ranks));
-  });
-  rates.reduce_scatter = rate_of(comm, true, samples, [&](std::size_t count) {
-    comm.reduce_scatter_sum(std::span<const float>(all.data(), count * ranks), counts(count),
-                            std::span(other.data(), count));
-  });
-  rates.allgather = rate_of(comm, true, 2 * samples, [&](std::size_t count) {
-    comm.allgather(std::span<const float>(other.data(), count),
-                   std::span(all.data(), count * ranks), counts(count));
-  });
-  rates.alltoall = rate_of(comm, true, samples, [&](std::size_t count) {
-    comm.alltoall(std::span<const float>(all.data(), count * ranks), counts(count),
-                  std::span(other.data(), count * ranks), counts(count));
-  });
-  return rates;
+  GridLinks links;
+  links.all = LinkMeter(comm, comm).measure(weights, samples);
+  // as MpiRowGroup places them
+  for (int r = 2; r < ranks; ++r) {
+    if (ranks % r != 0) continue;
+    const mpi::Communicator sharing = comm.split(comm.rank() / r, comm.rank());
+    const mpi::Communicator same_columns = comm.split(comm.rank() % r, comm.rank());
+    links.sharing[r] = LinkMeter(comm, sharing).measure(weights / r, samples * r / ranks);
+    links.same_columns[r] = LinkMeter(comm, same_columns).measure(weights / r, samples);
+  }
+  return links;
 }
 
-LinkRates told_link(double bandwidth, double latency) {
+GridLinks told_links(double bandwidth, double latency) {
   const CollectiveRate rate{latency, bandwidth};
-  return {rate, rate, rate, rate};
+  return {{rate, rate, rate, rate}, {}, {}};
 }
 
 }  // namespace relgrad

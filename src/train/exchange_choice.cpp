@@ -88,17 +88,17 @@ ExchangeChoice choose_sharing(const TrainOptions& options, Index dimension,
     if (to_json(choice) == kept && allows(options, choice)) return choice;
   }
   const StepShape shape = shape_of(options, dimension, ranks);
-  const LinkRates link = measure_link(comm, shape);
+  const GridLinks links = measure_links(comm, shape);
   const ComputeRates rates =
       measure_compute<T>(comm, products, shape, activation_spec(options.activation, options),
                          optimizer_options_of(options), static_cast<int>(options.threads));
   std::vector<StepCost> costs;
   for (const ExchangeChoice& choice : all_exchanges(ranks)) {
-    if (allows(options, choice)) costs.push_back(step_cost(choice, shape, rates, link));
+    if (allows(options, choice)) costs.push_back(step_cost(choice, shape, rates, links));
   }
   const double memory = memory_a_rank(comm);
   const StepCost& chosen = cheapest(costs, memory);
-  log_info(reason_of(chosen, costs, rates, link, memory));
+  log_info(reason_of(chosen, costs, rates, links.all, memory));
   return chosen.choice;
 }
 

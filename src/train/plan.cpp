@@ -23,7 +23,7 @@ namespace {
 
 struct Rates {
   ComputeRates compute;
-  LinkRates link;
+  GridLinks links;
 };
 
 /// A change of the setting and what it would give.
@@ -95,17 +95,22 @@ ComputeRates told_rates(const PlanOptions& options, int ranks) {
 double faster_of(const StepShape& shape, const Rates& rates, double memory_limit) {
   std::vector<StepCost> costs;
   for (const ExchangeChoice& choice : all_exchanges(shape.ranks)) {
-    costs.push_back(step_cost(choice, shape, rates.compute, rates.link));
+    costs.push_back(step_cost(choice, shape, rates.compute, rates.links));
   }
   return static_cast<double>(shape.batch_size) / cheapest(costs, memory_limit).seconds();
 }
 
-LinkRates twice_as_fast(LinkRates link) {
-  for (CollectiveRate* rate :
-       {&link.allreduce, &link.reduce_scatter, &link.allgather, &link.alltoall}) {
-    rate->bandwidth *= 2;
-  }
-  return link;
+GridLinks twice_as_fast(GridLinks links) {
+  const auto double_bandwidth = [](LinkRates& link) {
+    for (CollectiveRate* rate :
+         {&link.allreduce, &link.reduce_scatter, &link.allgather, &link.alltoall}) {
+      rate->bandwidth *= 2;
+    }
+  };
+  double_bandwidth(links.all);
+  for (auto& [row_groups, link] : links.sharing) double_bandwidth(link);
+  for (auto& [row_groups, link] : links.same_columns) double_bandwidth(link);
+  return links;
 }
 
 std::vector<Advice> advice_on(const Plan& plan) {
@@ -119,14 +124,14 @@ std::vector<Advice> advice_on(const Plan& plan) {
   all.push_back({"twice the batch", gain(shape, plan.rates)});
   if (plan.rates.compute.share == 1) {
     all.push_back({"twice the threads a rank",
-                   gain(plan.shape, {scaled(plan.rates.compute, 2), plan.rates.link})});
+                   gain(plan.shape, {scaled(plan.rates.compute, 2), plan.rates.links})});
     shape = plan.shape;
     shape.ranks *= 2;
     all.push_back({"twice the ranks", gain(shape, plan.rates)});
   }
   if (plan.shape.ranks > 1) {
     all.push_back({"a link twice as fast",
-                   gain(plan.shape, {plan.rates.compute, twice_as_fast(plan.rates.link)})});
+                   gain(plan.shape, {plan.rates.compute, twice_as_fast(plan.rates.links)})});
   }
   std::ranges::stable_sort(all, [](const Advice& a, const Advice& b) { return a.gain > b.gain; });
   return all;
@@ -147,7 +152,7 @@ Plan make_plan(const PlanOptions& options, const mpi::Communicator& comm) {
   const int ranks = options.ranks == 0 ? started : static_cast<int>(options.ranks);
   plan.shape = shape_of(train_options(options), options.dim, ranks);
   plan.rates.compute = told_rates(options, ranks);
-  plan.rates.link = told_link(options.link_gbps * 1e9 / 8, options.latency_us * 1e-6);
+  plan.rates.links = told_links(options.link_gbps * 1e9 / 8, options.latency_us * 1e-6);
   if (options.measure) {
     const double share = plan.rates.compute.share;  // by --cores
     plan.compute_measured = true;
@@ -160,12 +165,12 @@ Plan make_plan(const PlanOptions& options, const mpi::Communicator& comm) {
     } else {
       if (options.cores > 0) plan.rates.compute.share = share;
       plan.link_measured = true;
-      plan.rates.link = measure_link(comm, plan.shape);
+      plan.rates.links = measure_links(comm, plan.shape);
     }
   }
   plan.memory_limit = options.memory_gib * static_cast<double>(1 << 30);
   for (const ExchangeChoice& choice : all_exchanges(ranks)) {
-    plan.costs.push_back(step_cost(choice, plan.shape, plan.rates.compute, plan.rates.link));
+    plan.costs.push_back(step_cost(choice, plan.shape, plan.rates.compute, plan.rates.links));
   }
   plan.chosen =
       static_cast<std::size_t>(&cheapest(plan.costs, plan.memory_limit) - plan.costs.data());
@@ -173,7 +178,7 @@ Plan make_plan(const PlanOptions& options, const mpi::Communicator& comm) {
   alone.ranks = 1;
   plan.one_rank_seconds =
       step_cost({"dense", 1}, alone, scaled(plan.rates.compute, 1 / plan.rates.compute.share),
-                plan.rates.link)
+                plan.rates.links)
           .seconds();
   plan.advice = advice_on(plan);
   if (options.compare) {
@@ -234,6 +239,7 @@ nlohmann::json to_json(const Plan& plan) {
   }
   const StepCost& chosen = plan.costs[plan.chosen];
   const ComputeRates& compute = plan.rates.compute;
+  const LinkRates& link = plan.rates.links.all;
   return {{"setting",
            {{"dim", plan.shape.dimension},
             {"layers", plan.shape.layers},
@@ -248,10 +254,10 @@ nlohmann::json to_json(const Plan& plan) {
             {"share_of_cores", compute.share}}},
           {"link",
            {{"measured", plan.link_measured},
-            {"allreduce", collective(plan.rates.link.allreduce)},
-            {"reduce_scatter", collective(plan.rates.link.reduce_scatter)},
-            {"allgather", collective(plan.rates.link.allgather)},
-            {"alltoall", collective(plan.rates.link.alltoall)}}},
+            {"allreduce", collective(link.allreduce)},
+            {"reduce_scatter", collective(link.reduce_scatter)},
+            {"allgather", collective(link.allgather)},
+            {"alltoall", collective(link.alltoall)}}},
           {"one_rank_step_ms", plan.one_rank_seconds * 1e3},
           {"exchanges", rows},
           {"choice",
@@ -264,7 +270,7 @@ nlohmann::json to_json(const Plan& plan) {
 
 void print(const Plan& plan) {
   const ComputeRates& compute = plan.rates.compute;
-  const LinkRates& link = plan.rates.link;
+  const LinkRates& link = plan.rates.links.all;
   fmt::print("D {}, {} layer{}, global batch {}, {} rank{}; one rank alone {:.2f} ms a step\n",
              plan.shape.dimension, plan.shape.layers, plan.shape.layers == 1 ? "" : "s",
              plan.shape.batch_size, plan.shape.ranks, plan.shape.ranks == 1 ? "" : "s",

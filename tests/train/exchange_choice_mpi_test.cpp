@@ -43,7 +43,7 @@ TEST_F(ExchangeChoiceTest, BytesThatAStepSendsAreThoseOfTheModel) {
   const std::vector<ExchangeChoice> choices = all_exchanges(ranks_);
   for (const ExchangeTime& time : time_exchanges(bench, choices, comm_)) {
     const StepCost cost =
-        step_cost(time.choice, shape_of(train, 24, ranks_), ComputeRates(), LinkRates());
+        step_cost(time.choice, shape_of(train, 24, ranks_), ComputeRates(), GridLinks());
     EXPECT_EQ(static_cast<double>(time.bytes_sent), cost.bytes_sent) << time.choice.text();
     EXPECT_GE(time.median_ms, time.min_ms);
     EXPECT_LE(time.median_ms, time.max_ms);
@@ -97,12 +97,15 @@ TEST_F(ExchangeChoiceTest, AutoGoesByTheFormulaWhereBitsOrASmallDimensionAskForI
 }
 
 TEST_F(ExchangeChoiceTest, RatesAreTheSameOnEveryRank) {
-  const LinkRates link = measure_link(comm_, shape_of(options("auto"), 64, ranks_));
-  for (const double rate : {link.allreduce.bandwidth, link.reduce_scatter.bandwidth,
-                            link.allgather.latency, link.alltoall.bandwidth}) {
-    EXPECT_GT(rate, 0);
-    for (const double other : comm_.allgather(rate)) EXPECT_EQ(other, rate);
+  const GridLinks links = measure_links(comm_, shape_of(options("auto"), 64, ranks_));
+  for (const LinkRates& link : {links.all, links.among_sharing(2), links.among_same_columns(2)}) {
+    for (const double rate : {link.allreduce.bandwidth, link.reduce_scatter.bandwidth,
+                              link.allgather.latency, link.alltoall.bandwidth}) {
+      EXPECT_GT(rate, 0);
+      for (const double other : comm_.allgather(rate)) EXPECT_EQ(other, rate);
+    }
   }
+  EXPECT_EQ(links.sharing.count(2), ranks_ == 4 ? 1U : 0U);  // of 2 ranks it is all of them
 }
 
 // MPI aside: the model's own arithmetic.
@@ -123,16 +126,30 @@ TEST(CostModel, OneRankExchangesNothing) {
 
 TEST(CostModel, DenseTakesTheTimeOfItsFormula) {
   // Without latency: 2 (P - 1)/P D^2 numbers a layer through the link, and no small parameters.
-  const LinkRates link = told_link(125e6, 0);
+  const GridLinks link = told_links(125e6, 0);
   const StepCost cost = step_cost({"dense", 1}, shape_on(4), {}, link);
   const double bytes = 2 * 2 * 0.75 * 3072.0 * 3072 * 4;
   EXPECT_NEAR(cost.exchange, (bytes + 2 * 0.75 * 64) / 125e6, 1e-9);
 }
 
+TEST(CostModel, AGroupTakesItsOwnRates) {
+  GridLinks links = told_links(125e6, 0);
+  const ExchangeChoice pairs{"row", 2};
+  const double before = step_cost(pairs, shape_on(4), {}, links).exchange;
+  links.sharing[2] = told_links(250e6, 0).all;
+  const double sharing_faster = step_cost(pairs, shape_on(4), {}, links).exchange;
+  links.same_columns[2] = links.sharing[2];
+  const double both_faster = step_cost(pairs, shape_on(4), {}, links).exchange;
+  EXPECT_LT(sharing_faster, before);
+  EXPECT_LT(both_faster, sharing_faster);
+  const double whole = step_cost({"row", 4}, shape_on(4), {}, links).exchange;
+  EXPECT_EQ(whole, step_cost({"row", 4}, shape_on(4), {}, told_links(125e6, 0)).exchange);
+}
+
 TEST(CostModel, ASlowLinkAndASmallBatchAskForWhatMovesLeast) {
   std::vector<StepCost> costs;
   for (const auto& choice : all_exchanges(4)) {
-    costs.push_back(step_cost(choice, shape_on(4), {}, told_link(125e6, 50e-6)));
+    costs.push_back(step_cost(choice, shape_on(4), {}, told_links(125e6, 50e-6)));
   }
   ASSERT_EQ(costs.size(), 5U);
   EXPECT_EQ(cheapest(costs, 0).choice.text(), "row (4 share every W)");
@@ -146,7 +163,7 @@ TEST(CostModel, MemoryDecidesWhereItIsShort) {
     StepShape shape = shape_on(4);
     shape.batch_size = 20000;
     shape.layers = 8;
-    costs.push_back(step_cost(choice, shape, {}, told_link(125e6, 50e-6)));
+    costs.push_back(step_cost(choice, shape, {}, told_links(125e6, 50e-6)));
   }
   const StepCost& fastest = cheapest(costs, 0);
   EXPECT_NE(fastest.choice.name, "row");

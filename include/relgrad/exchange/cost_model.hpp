@@ -2,6 +2,7 @@
 /// What a training step costs under each exchange, by formula (ARCHITECTURE section 3): seconds,
 /// bytes sent and memory of a rank. The rates come from measuring or from what somebody tells.
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -35,8 +36,19 @@ struct CollectiveRate {
   double bandwidth = 1.25e9;  // bytes a second
 };
 
+/// Among ranks that call a collective together, while others like them do as well.
 struct LinkRates {
   CollectiveRate allreduce, reduce_scatter, allgather, alltoall;
+};
+
+/// Of a grid of P ranks, for every R that divides P: among the R ranks that share every W, and
+/// among the P/R that hold the same columns. Where a group was not measured it is as all ranks are.
+struct GridLinks {
+  LinkRates all;
+  std::map<int, LinkRates> sharing;
+  std::map<int, LinkRates> same_columns;
+  const LinkRates& among_sharing(int row_groups) const;
+  const LinkRates& among_same_columns(int row_groups) const;
 };
 
 /// Seconds of one collective over P ranks, for which `bytes` is the size of the whole buffer:
@@ -65,7 +77,7 @@ struct StepCost {
 };
 
 StepCost step_cost(const ExchangeChoice& choice, const StepShape& shape, const ComputeRates& rates,
-                   const LinkRates& link);
+                   const GridLinks& links);
 
 /// How the gradient of D x D/R columns is summed over `data_groups` ranks that hold the same ones:
 /// by factors where those are smaller than what they multiply to.

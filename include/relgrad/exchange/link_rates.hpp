@@ -12,11 +12,12 @@ namespace relgrad {
 double seconds_on_all_ranks(const mpi::Communicator& comm, const std::function<void()>& work);
 
 /// Collective. Rates of messages of the sizes that a step of `shape` sends, at most some MiB; the
-/// same numbers on every rank. Takes some ten messages' time of each of four collectives.
-LinkRates measure_link(const mpi::Communicator& comm, const StepShape& shape);
+/// same numbers on every rank. Takes some ten messages' time of each of four collectives, among all
+/// ranks and among those of every grid of them.
+GridLinks measure_links(const mpi::Communicator& comm, const StepShape& shape);
 
 /// The same of a network of which one knows the speed of a rank's link alone.
 /// @param bandwidth  bytes a second. @param latency  seconds from rank to rank
-LinkRates told_link(double bandwidth, double latency);
+GridLinks told_links(double bandwidth, double latency);
 
 }  // namespace relgrad
