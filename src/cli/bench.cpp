@@ -56,6 +56,9 @@ Command bench_command() {
             number_option("row-groups", options->row_groups,
                           Range<std::int64_t>{.least = 0, .most = 1 << 20}, "ranks",
                           "with --exchange row: ranks that share every W; 0: all"),
+            choice_option("overlap", options->overlap, {"auto", "on", "off"},
+                          "of bench step: gradients are summed and applied beside the backward "
+                          "pass; auto: as train has it"),
             choice_option("products", options->products, {"auto", "openblas", "onednn", "ordered"},
                           "of matrix products; auto: the fastest of each, measured"),
             choice_option("compute", options->compute, {"float32", "bf16"},

@@ -2,6 +2,7 @@
 /// What a run says of itself before it starts and when it is done.
 #include "relgrad/exchange/exchange.hpp"
 #include "relgrad/train/model.hpp"
+#include "relgrad/train/overlap.hpp"
 #include "relgrad/train/resume.hpp"
 
 namespace relgrad {
@@ -12,7 +13,8 @@ int cores_available();
 /// Data, model and ranks, a line each; warns of more threads than cores.
 template <class T>
 void announce(const TrainOptions& options, const DatasetInfo& dataset, const Model<T>& model,
-              const Exchange<T>& exchange, const Products& products, int world_size);
+              const Exchange<T>& exchange, const OverlapChoice& overlap, const Products& products,
+              int world_size);
 
 /// Steps, time, the best validation and what to do next.
 void announce_end(const TrainOptions& options, const RunState& state, double seconds);

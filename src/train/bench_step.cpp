@@ -143,10 +143,12 @@ nlohmann::json time_steps(const BenchStepOptions& options, const mpi::Communicat
                           {{"forward", parts.forward / n * 1e3},
                            {"backward", parts.backward / n * 1e3},
                            {"exchange", parts.exchange / n * 1e3},
+                           {"exposed_exchange", (parts.exposed + parts.wait) / n * 1e3},
                            {"wait", parts.wait / n * 1e3},
                            {"optimizer", parts.optimizer / n * 1e3}}},
                          {"bytes_sent_per_step", bench.step.take_bytes_sent() / options.steps},
                          {"floor", meter.report(work, spread)},
+                         {"overlap", bench.sharing.overlap().is_on},
                          {"products", to_json(bench.products)}};
   if (without) time["not_deterministic_median_ms"] = spread_of(without_milliseconds).median;
   return time;
@@ -231,10 +233,12 @@ int bench_step(const BenchStepOptions& options, const mpi::Communicator& comm) {
     for (const auto& [part, value] : time["ms_by_part"].items()) {
       fmt::print("  {:10} {:8.2f} ms\n", part, value.get<double>());
     }
-    fmt::print("setting D {}, {} layers, global batch {}, {}, {}, {} rank{} x {} thread{}\n",
-               options.dim, options.layers, options.batch_size, options.activation,
-               options.optimizer, comm.world_size(), comm.world_size() == 1 ? "" : "s",
-               options.threads, options.threads == 1 ? "" : "s");
+    fmt::print(
+        "setting D {}, {} layers, global batch {}, {}, {}, {} rank{} x {} thread{}, "
+        "overlap {}\n",
+        options.dim, options.layers, options.batch_size, options.activation, options.optimizer,
+        comm.world_size(), comm.world_size() == 1 ? "" : "s", options.threads,
+        options.threads == 1 ? "" : "s", time["overlap"].get<bool>() ? "on" : "off");
     if (!options.json.empty()) write_file_atomically(options.json, result.dump(2) + "\n");
   });
   return 0;

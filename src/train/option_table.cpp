@@ -222,6 +222,12 @@ Rows parallel_rows() {
       number("row-groups", &O::row_groups, Range<Integer>{.least = 0, .most = 1 << 20}, "ranks",
              "with --exchange row: ranks that share every W, a divisor of all; 0: all ranks",
              resumable),
+      choice(
+          "overlap", &O::overlap, {"auto", "on", "off"},
+          "sum and apply a layer's gradient in a thread of its own, while the backward pass goes "
+          "on; auto: with several ranks, each with a CPU more than --threads; not with "
+          "--exchange row or --clip-norm",
+          free),
       number("threads", &O::threads, Range<Integer>{.least = 1, .most = 1024}, "threads",
              "per rank", free),
       choice("products", &O::products, {"auto", "openblas", "onednn", "ordered"},

@@ -84,11 +84,15 @@ void TrainStep<T>::move(const StepNumbers& numbers) {
   backward(*flow_, workspace_, *linear_gradient_, *update_);
   update_->finish();
   flow_->prepare();
+  const Overlapped overlapped = update_->take_overlapped();
+  bytes_sent_ += overlapped.exchange.bytes_sent;
+  seconds_.exchange += overlapped.exchange.seconds;
+  seconds_.exposed += overlapped.waited;
   const double exchange = take_exchange_seconds();
   const double optimizer = update_->optimizer_seconds() - optimizer_seconds_before_;
   optimizer_seconds_before_ = update_->optimizer_seconds();
   seconds_.optimizer += optimizer;
-  seconds_.backward += watch.lap() - exchange - optimizer;
+  seconds_.backward += watch.lap() - overlapped.waited - exchange - optimizer;
 }
 
 template <class T>
@@ -96,6 +100,7 @@ double TrainStep<T>::take_exchange_seconds() {
   const ExchangeCost cost = exchange_->take_cost();
   bytes_sent_ += cost.bytes_sent;
   seconds_.exchange += cost.seconds;
+  seconds_.exposed += cost.seconds;
   return cost.seconds;
 }
 

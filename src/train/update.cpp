@@ -12,7 +12,9 @@
 #include "relgrad/gradient/buffer.hpp"
 #include "relgrad/mpi/agreement.hpp"
 #include "relgrad/optim/geco.hpp"
+#include "relgrad/train/overlap.hpp"
 #include "train/inner_products.hpp"
+#include "train/overlapped_update.hpp"
 #include "train/relative_scales.hpp"
 #include "train/small_sums.hpp"
 
@@ -327,14 +329,19 @@ std::string why_log_abs_det_is_not_tracked(OptimizerKind optimizer, GradientKind
 template <class T>
 std::unique_ptr<Update<T>> make_update(Flow<T>& flow, Exchange<T>& exchange,
                                        const Products& products, const OptimizerOptions& options,
-                                       double clip_norm, std::int64_t exact_terms, bool tracks) {
+                                       double clip_norm, std::int64_t exact_terms, bool tracks,
+                                       bool overlaps) {
+  const std::string refused = overlaps ? why_not_overlapped(exchange.name(), clip_norm) : "";
+  if (!refused.empty()) mpi::throw_on_all_ranks(UsageError("--overlap: on: " + refused));
   const Optimizer<T> optimizer(options);
   flow.parameters().allocate_moments(optimizer.moment_count(), optimizer.weights_have_moments());
   if (clip_norm > 0) {
     return std::make_unique<ClippedUpdate<T>>(flow, exchange, products, options, clip_norm,
                                               exact_terms, tracks);
   }
-  return std::make_unique<FusedUpdate<T>>(flow, exchange, options, exact_terms, tracks);
+  auto fused = std::make_unique<FusedUpdate<T>>(flow, exchange, options, exact_terms, tracks);
+  if (!overlaps) return fused;
+  return make_overlapped_update<T>(std::move(fused), flow.parameters(), exchange, tracks);
 }
 
 #define RELGRAD_INSTANTIATE(T)                                                                   \
@@ -342,7 +349,7 @@ std::unique_ptr<Update<T>> make_update(Flow<T>& flow, Exchange<T>& exchange,
                                                       const Exchange<T>&);                       \
   template std::unique_ptr<Update<T>> make_update(Flow<T>&, Exchange<T>&, const Products&,       \
                                                   const OptimizerOptions&, double, std::int64_t, \
-                                                  bool);
+                                                  bool, bool);
 RELGRAD_INSTANTIATE(float)
 RELGRAD_INSTANTIATE(double)
 #undef RELGRAD_INSTANTIATE

@@ -1,6 +1,7 @@
 // Every rank runs every test; run with 1, 2 and 4 ranks.
 #include <gtest/gtest.h>
 
+#include <utility>
 #include <vector>
 
 #include "relgrad/exchange/exchange.hpp"
@@ -44,13 +45,15 @@ TEST(TrainStep, AsksForNoMemoryAfterTheFirstStep) {
   const LayerSpec spline{"spline", {{"bins", 6}, {"bound", 4}}};
   const LayerSpec leaky{"smooth-leaky-relu", {{"slope", 0.3}}};
   for (const ProductBackend backend : {ProductBackend::ordered, ProductBackend::openblas}) {
-    for (const LayerSpec& activation : {spline, leaky}) {
+    for (const auto& [activation, overlaps] :
+         {std::pair(spline, false), std::pair(leaky, false), std::pair(leaky, true)}) {
       const Products products(backend);
       Flow<float> flow(make_flow_spec(dimension, 2, activation, activation, Latent::normal),
                        products);
       flow.initialize(Initialization::identity, 0.1, 1);
       const auto exchange = make_exchange<float>("dense", comm, products);
-      const auto update = make_update<float>(flow, *exchange, products, OptimizerOptions{}, 0.0);
+      const auto update = make_update<float>(flow, *exchange, products, OptimizerOptions{}, 0.0, 0,
+                                             false, overlaps);
       TrainStep<float> step(flow, samples, GradientKind::relative, *exchange, *update, comm);
       const PreparedBatch<float> whole = batch_of(samples);
       const PreparedBatch<float> last = batch_of(samples / 2);  // of an epoch
@@ -68,7 +71,7 @@ TEST(TrainStep, AsksForNoMemoryAfterTheFirstStep) {
         }
       });
 
-      EXPECT_EQ(count, 0) << name_of(backend) << ", " << activation.kind;
+      EXPECT_EQ(count, 0) << name_of(backend) << ", " << activation.kind << ", " << overlaps;
     }
   }
 }

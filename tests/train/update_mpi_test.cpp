@@ -4,114 +4,22 @@
 #include <Eigen/LU>
 #include <cmath>
 
-#include "relgrad/exchange/row_group.hpp"
-#include "relgrad/gradient/backward.hpp"
-#include "relgrad/likelihood/log_likelihood.hpp"
-#include "relgrad/train/update.hpp"
-#include "support/central_differences.hpp"
+#include "train/update_runs.hpp"
 
 namespace relgrad {
 namespace {
 
-constexpr Index dimension = 9;
+using test::dimension;
+using test::distance;
+using test::End;
+using test::self_normalizing;
+using test::Setting;
+using test::start;
+using test::train;
+using test::train_tracked;
+using test::whole_values;
+
 constexpr double huge = 1e300;
-
-struct Setting {
-  OptimizerOptions optimizer;
-  double clip_norm = 0;
-  double lr = 0.01;
-  std::string exchange = "dense";
-  std::int64_t row_groups = 1;  // ranks that share every W
-  GradientOptions gradient;
-  bool tracks = false;
-  Index samples = 1;  // a rank has (rank + 2) times as many, rank 1 none
-};
-
-GradientOptions self_normalizing(bool symmetric) {
-  GradientOptions options(GradientKind::self_normalizing);
-  options.reconstruction_weight = 0.3;
-  options.symmetric = symmetric;
-  return options;
-}
-
-Flow<double> start(const GradientOptions& gradient, RowGroup<double>* row_group = nullptr) {
-  Flow<double> flow(make_flow_spec(dimension, 2, {"spline", {{"bins", 4}, {"bound", 3}}},
-                                   {"spline", {{"bins", 4}, {"bound", 3}}}, Latent::normal,
-                                   gradient.needs_kept_inverse()),
-                    Products(ProductBackend::openblas), row_group);
-  flow.initialize(Initialization::identity, 0.5, 7);
-  flow.prepare();
-  return flow;
-}
-
-/// Every parameter whole, whatever part of it is here.
-std::vector<double> whole_values(const Flow<double>& flow) {
-  std::vector<double> all;
-  for (ParameterId id = 0; id < flow.parameters().count(); ++id) {
-    const ParameterInfo& info = flow.parameters().info(id);
-    std::vector<double> whole(static_cast<std::size_t>(info.rows * info.cols));
-    std::ranges::copy(flow.parameters().values(id), whole.begin() + info.rows * info.col_begin);
-    if (flow.row_group() != nullptr && is_square(info.group)) {
-      flow.row_group()->sum(whole);  // one rank has a column, the others 0
-    }
-    all.insert(all.end(), whole.begin(), whole.end());
-  }
-  return all;
-}
-
-/// After some updates: all parameters; sum_k log|det W_k| by LU, and as tracked from an LU of the
-/// start.
-struct End {
-  std::vector<double> values;
-  double log_abs_det = 0;
-  double tracked = 0;
-};
-
-End train_tracked(const Setting& setting, int steps) {
-  const auto comm = mpi::Communicator::world();
-  const Products products(ProductBackend::openblas);
-  const auto row_group = make_row_group<double>(comm, setting.row_groups);
-  Flow<double> flow = start(setting.gradient, row_group.get());
-  const auto exchange =
-      row_group == nullptr
-          ? make_exchange<double>(setting.exchange, comm, products)
-          : make_row_exchange<double>(setting.exchange, comm, *row_group, products);
-  const auto update = make_update<double>(flow, *exchange, products, setting.optimizer,
-                                          setting.clip_norm, 0, setting.tracks);
-  End end;
-  end.tracked = sample_independent_log_abs_det(flow);
-  const auto linear = make_linear_gradient<double>(setting.gradient);
-  const Index samples = comm.rank() == 1 ? 0 : setting.samples * (comm.rank() + 2);
-  double total = static_cast<double>(samples);
-  comm.allreduce_sum(std::span(&total, 1));
-  Workspace<double> workspace(flow, setting.samples * (comm.world_size() + 1));
-  for (int step = 0; step < steps; ++step) {
-    const auto x = test::normal_matrix<double>(
-        dimension, samples, static_cast<std::uint64_t>(100 * step + comm.rank()), 2.0);
-    workspace.load(x.data(), samples);
-    forward(flow, workspace);
-    update->begin({step, total, setting.lr, setting.lr});
-    linear->begin(flow, step, {});
-    backward(flow, workspace, *linear, *update);
-    update->finish();
-    flow.prepare();
-    end.tracked += update->log_abs_det_change();
-  }
-  end.values = whole_values(flow);
-  end.log_abs_det = sample_independent_log_abs_det(flow);
-  return end;
-}
-
-/// All parameters after `steps` updates.
-std::vector<double> train(const Setting& setting, int steps) {
-  return train_tracked(setting, steps).values;
-}
-
-double distance(const std::vector<double>& a, const std::vector<double>& b) {
-  double square = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) square += (a[i] - b[i]) * (a[i] - b[i]);
-  return std::sqrt(square);
-}
 
 std::vector<double> start_values() { return whole_values(start({})); }
 
