@@ -2,12 +2,15 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <future>
+#include <new>
 #include <thread>
 
 #include "relgrad/core/error.hpp"
 #include "relgrad/train/overlap.hpp"
+#include "relgrad/train/step.hpp"
 #include "train/update_runs.hpp"
 
 namespace relgrad {
@@ -99,39 +102,65 @@ TEST(Overlap, TracksTheSameLogAbsDet) {
   }
 }
 
-/// A model whose exchange does as `before_product` says, and one backward pass of it.
+mpi::Communicator alone() {
+  const auto world = mpi::Communicator::world();
+  return world.split(world.rank(), 0);
+}
+
+/// A model whose exchange, dense between the ranks of `comm`, calls `before` before every of its
+/// three outer products.
 class OneStep {
  public:
-  explicit OneStep(std::function<void()> before_product)
-      : exchange_(make_exchange<double>("dense", comm_, products_), std::move(before_product)),
+  OneStep(mpi::Communicator comm, std::function<void()> before, bool overlaps = true)
+      : comm_(std::move(comm)),
+        exchange_(make_exchange<double>("dense", comm_, products_), std::move(before)),
         update_(make_update<double>(flow_, exchange_, products_, OptimizerOptions{}, 0, 0, false,
-                                    true)),
-        workspace_(flow_, samples) {}
+                                    overlaps)),
+        step_(flow_, samples, GradientKind::relative, exchange_, *update_, comm_) {
+    batch_.x = test::normal_matrix<double>(dimension, samples, 5);
+    batch_.log_slope.assign(samples, 0.0);
+    batch_.count = samples;
+    batch_.global_count = samples * comm_.world_size();
+  }
 
   void begin_and_backward() {
-    const auto x = test::normal_matrix<double>(dimension, samples, 5);
-    workspace_.load(x.data(), samples);
-    forward(flow_, workspace_);
-    update_->begin({0, static_cast<double>(samples * comm_.world_size()), 0.01, 0.01});
-    backward(flow_, workspace_, *make_linear_gradient<double>(GradientKind::relative), *update_);
+    status_ = step_.look(&batch_, {});
+    update_->begin(numbers());
+    backward(flow_, step_.workspace(), *make_linear_gradient<double>(GradientKind::relative),
+             *update_);
   }
   void finish() { update_->finish(); }
+  /// A whole step. Returns its seconds as it counts them, `data` those that it took.
+  StepSeconds seconds() {
+    status_ = step_.look(&batch_, {});
+    step_.take_seconds();
+    const auto start = std::chrono::steady_clock::now();
+    step_.move(numbers());
+    const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start;
+    step_.add_data_seconds(wall.count());
+    return step_.take_seconds();
+  }
+  std::int64_t bytes_sent() { return step_.take_bytes_sent(); }
   std::vector<double> values() const { return test::whole_values(flow_); }
 
  private:
+  StepNumbers numbers() const { return {0, status_.samples, 0.01, 0.01}; }
+
   static constexpr Index samples = 4;
-  mpi::Communicator comm_ = mpi::Communicator::world();
+  mpi::Communicator comm_;
   Products products_{ProductBackend::openblas};
   Flow<double> flow_ = test::start({}, nullptr, 3);
   HookedExchange exchange_;
   std::unique_ptr<Update<double>> update_;
-  Workspace<double> workspace_;
+  TrainStep<double> step_;
+  PreparedBatch<double> batch_;
+  StepStatus status_;
 };
 
 TEST(Overlap, TheBackwardPassEndsWhileTheFirstExchangeIsHeldUp) {
   std::promise<void> release;
   const std::shared_future<void> released = release.get_future().share();
-  OneStep step([&] { released.wait(); });
+  OneStep step(mpi::Communicator::world(), [&] { released.wait_for(std::chrono::seconds(5)); });
   const std::vector<double> before = step.values();
 
   step.begin_and_backward();
@@ -142,9 +171,31 @@ TEST(Overlap, TheBackwardPassEndsWhileTheFirstExchangeIsHeldUp) {
   EXPECT_GT(distance(step.values(), before), 1e-3);
 }
 
+TEST(Overlap, OfAStepTheWaitForItIsExposedAndThePartsAddUp) {
+  constexpr double late = 0.02;  // seconds
+  std::int64_t bytes_sent = 0;
+  for (const bool overlaps : {false, true}) {
+    OneStep step(
+        mpi::Communicator::world(),
+        [&] { std::this_thread::sleep_for(std::chrono::duration<double>(late)); }, overlaps);
+
+    const StepSeconds seconds = step.seconds();
+
+    EXPECT_NEAR(seconds.backward + seconds.exposed + seconds.optimizer, seconds.data, 1e-3);
+    EXPECT_GE(overlaps ? seconds.exposed : seconds.backward, 2 * late);
+    EXPECT_GE(seconds.backward, 0);
+    if (!overlaps) {
+      EXPECT_EQ(seconds.exposed, seconds.exchange);
+      bytes_sent = step.bytes_sent();
+    } else {
+      EXPECT_EQ(step.bytes_sent(), bytes_sent);
+    }
+  }
+}
+
 TEST(Overlap, AnErrorOfTheThreadComesOutOfFinishOnEveryRank) {
   int calls = 0;
-  OneStep step([&] {
+  OneStep step(mpi::Communicator::world(), [&] {
     if (++calls == 2) throw Error(ExitCode::disk, "the second").set_agreed();
   });
 
@@ -165,15 +216,29 @@ TEST(Overlap, AnErrorOfTheThreadComesOutOfFinishOnEveryRank) {
   EXPECT_GT(distance(step.values(), before), 1e-3);
 }
 
-TEST(Overlap, EndsWithCallsThatNobodyFinished) {
-  int calls = 0;
+TEST(Overlap, AnErrorThatOneRankIsAloneWithComesOutThere) {
+  const bool fails = mpi::Communicator::world().is_root();
+  OneStep step(alone(), [&] {
+    if (fails) throw std::bad_alloc();
+  });
+  step.begin_and_backward();
+  if (fails) {
+    EXPECT_THROW(step.finish(), std::bad_alloc);
+  } else {
+    EXPECT_NO_THROW(step.finish());
+  }
+}
+
+TEST(Overlap, LeavesOutWhatIsNotBegunWhenTheUpdateIsGivenUp) {
+  std::atomic<int> calls = 0;
   {
-    OneStep step([&] {
-      if (++calls == 1) throw Error(ExitCode::internal, "the first");
+    OneStep step(alone(), [&] {
+      ++calls;
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
     });
     step.begin_and_backward();
   }
-  EXPECT_LE(calls, 1);
+  EXPECT_LT(calls, 3);
 }
 
 TEST(Overlap, OfClippingAndOfTheRowExchangeIsRefused) {
