@@ -8,6 +8,7 @@
 
 #include "relgrad/core/error.hpp"
 #include "relgrad/mpi/agreement.hpp"
+#include "relgrad/mpi/session.hpp"
 
 namespace relgrad {
 
@@ -30,6 +31,7 @@ std::string why_auto_is_off(const TrainOptions& options, std::string_view exchan
   if (options.layers == 1) return "one layer";
   if (exchange == "row") return "row exchange";
   if (options.clip_norm > 0) return "clipping needs the whole gradient";
+  if (!mpi::serves_every_thread()) return "this MPI serves one thread alone";
   if (options.gradient == "plain" && options.inverse_every == 1) {
     return "the plain gradient holds one inverse at a time";
   }
@@ -54,6 +56,9 @@ std::string why_not_overlapped(std::string_view exchange, double clip_norm) {
   if (clip_norm > 0) {
     return "--clip-norm needs the whole gradient before anything moves; leave --overlap at auto, "
            "or leave --clip-norm out";
+  }
+  if (!mpi::serves_every_thread()) {
+    return "this MPI serves one thread alone (no MPI_THREAD_SERIALIZED); leave --overlap at auto";
   }
   return "";
 }

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "relgrad/core/error.hpp"
+#include "relgrad/mpi/session.hpp"
 #include "relgrad/train/overlap.hpp"
 #include "relgrad/train/step.hpp"
 #include "train/update_runs.hpp"
@@ -252,6 +253,8 @@ TEST(Overlap, OfClippingAndOfTheRowExchangeIsRefused) {
     EXPECT_THROW(train_tracked(setting, 1), UsageError);
   }
 }
+
+TEST(OverlapChoice, ThisMpiServesTheThread) { EXPECT_TRUE(mpi::serves_every_thread()); }
 
 TEST(OverlapChoice, OwnCpusAreSharedByTheRanksThatMayRunOnThem) {
   const std::vector<std::string> places{"a 1111", "a 1111", "a 0011", "b 0011", "c 0000"};

@@ -20,4 +20,8 @@ class Session {
   int run(const std::function<int(const Communicator& world)>& work);
 };
 
+/// Whether threads other than the one that initialised MPI may call it, one at a time: Session asks
+/// for that, and an MPI may give less.
+bool serves_every_thread();
+
 }  // namespace relgrad::mpi

@@ -16,7 +16,8 @@ struct OverlapChoice {
   std::string reason;  // why it is off, in a few words
 };
 
-/// What rules overlap out and what to use instead, as the end of an error; empty: nothing does.
+/// What rules overlap out and what to use instead, as the end of an error; empty: nothing does. MPI
+/// must be there.
 std::string why_not_overlapped(std::string_view exchange, double clip_norm);
 
 /// CPUs that `rank` has for itself: one that n ranks of its machine may run on counts 1/n.
