@@ -81,6 +81,7 @@ void TrainStep<T>::move(const StepNumbers& numbers) {
   linear_gradient_->begin(*flow_, numbers.step,
                           {[this](Index cols) { return exchange_->own_columns(cols); },
                            [this](MatrixMap<T> matrix) { exchange_->publish(matrix); }});
+  double exchange = take_exchange_seconds();  // of what begins; a thread may do what follows
   backward(*flow_, workspace_, *linear_gradient_, *update_);
   update_->finish();
   flow_->prepare();
@@ -88,7 +89,7 @@ void TrainStep<T>::move(const StepNumbers& numbers) {
   bytes_sent_ += overlapped.exchange.bytes_sent;
   seconds_.exchange += overlapped.exchange.seconds;
   seconds_.exposed += overlapped.waited;
-  const double exchange = take_exchange_seconds();
+  exchange += take_exchange_seconds();
   const double optimizer = update_->optimizer_seconds() - optimizer_seconds_before_;
   optimizer_seconds_before_ = update_->optimizer_seconds();
   seconds_.optimizer += optimizer;

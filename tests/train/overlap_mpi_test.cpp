@@ -38,8 +38,14 @@ std::vector<GradientOptions> all_gradients() {
   GradientOptions plain(GradientKind::plain);
   GradientOptions plain_rarely(GradientKind::plain);
   plain_rarely.inverse_every = 2;
-  return {GradientOptions(GradientKind::relative), self_normalizing(false), self_normalizing(true),
-          plain, plain_rarely};
+  GradientOptions newton = self_normalizing(false);
+  newton.newton_rows = 4;
+  return {GradientOptions(GradientKind::relative),
+          self_normalizing(false),
+          self_normalizing(true),
+          newton,
+          plain,
+          plain_rarely};
 }
 
 std::string name_of_setting(const Setting& setting) {

@@ -62,8 +62,8 @@ std::string why_log_abs_det_is_not_tracked(OptimizerKind optimizer, GradientKind
 ///                     split over ranks; 0: plain sums
 /// @param tracks       compute log_abs_det_change(): 2 N^2 D + 2/3 N^3 flops a layer
 /// @param overlaps     outer products are summed and applied by a thread of their own, in the same
-///                     order and to the same bits, while the backward pass goes on; all use of MPI
-///                     between begin() and the end of finish() must be left to it. @throws
+///                     order and to the same bits, while the backward pass goes on; from the first
+///                     outer product to the end of finish() MPI must be left to it. @throws
 ///                     UsageError with clipping or row exchange
 template <class T>
 std::unique_ptr<Update<T>> make_update(Flow<T>& flow, Exchange<T>& exchange,
