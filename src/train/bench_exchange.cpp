@@ -10,8 +10,8 @@
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/spread.hpp"
 #include "relgrad/mpi/agreement.hpp"
-#include "relgrad/train/run_directory.hpp"
 #include "train/bench_fixture.hpp"
+#include "train/json_report.hpp"
 
 namespace relgrad {
 
@@ -178,15 +178,7 @@ int bench_exchange(const BenchStepOptions& options, const mpi::Communicator& com
   for (const ExchangeTime& time : times) {
     result["exchanges"].push_back(to_json(time, times.front()));
   }
-  mpi::together(comm, [&] {
-    if (!comm.is_root()) return;
-    if (options.json == "-") {
-      fmt::print("{}\n", result.dump(2));
-      return;
-    }
-    print(result);
-    if (!options.json.empty()) write_file_atomically(options.json, result.dump(2) + "\n");
-  });
+  report(comm, options.json, result, [&] { print(result); });
   return 0;
 }
 

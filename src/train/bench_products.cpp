@@ -8,7 +8,7 @@
 #include "relgrad/linalg/product_timing.hpp"
 #include "relgrad/mpi/agreement.hpp"
 #include "relgrad/train/product_choice.hpp"
-#include "relgrad/train/run_directory.hpp"
+#include "train/json_report.hpp"
 #include "train/step_floor.hpp"
 
 namespace relgrad {
@@ -125,15 +125,7 @@ int bench_products(const BenchStepOptions& options, const mpi::Communicator& com
                                    {"threads", options.threads},
                                    {"ranks", comm.world_size()},
                                    {"compute", options.compute}}}};
-  mpi::together(comm, [&] {
-    if (!comm.is_root()) return;
-    if (options.json == "-") {
-      fmt::print("{}\n", result.dump(2));
-      return;
-    }
-    print(result);
-    if (!options.json.empty()) write_file_atomically(options.json, result.dump(2) + "\n");
-  });
+  report(comm, options.json, result, [&] { print(result); });
   return 0;
 }
 

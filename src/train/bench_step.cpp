@@ -16,6 +16,7 @@
 #include "relgrad/train/product_choice.hpp"
 #include "relgrad/train/run_directory.hpp"
 #include "train/bench_fixture.hpp"
+#include "train/json_report.hpp"
 #include "train/step_floor.hpp"
 
 namespace relgrad {
@@ -207,12 +208,7 @@ int bench_step(const BenchStepOptions& options, const mpi::Communicator& comm) {
                              {"compute", options.compute},
                              {"deterministic", options.deterministic},
                              {"precision", "float32"}}}};
-  mpi::together(comm, [&] {
-    if (!comm.is_root()) return;
-    if (options.json == "-") {
-      fmt::print("{}\n", result.dump(2));
-      return;
-    }
+  report(comm, options.json, result, [&] {
     const auto& time = result["time"];
     const auto ms = [&](const char* key) { return time[key].get<double>(); };
     fmt::print("check   fast step against plain gradient times M^T M: {:.1e}, limit {:.0e}\n",
@@ -239,7 +235,6 @@ int bench_step(const BenchStepOptions& options, const mpi::Communicator& comm) {
         options.dim, options.layers, options.batch_size, options.activation, options.optimizer,
         comm.world_size(), comm.world_size() == 1 ? "" : "s", options.threads,
         options.threads == 1 ? "" : "s", time["overlap"].get<bool>() ? "on" : "off");
-    if (!options.json.empty()) write_file_atomically(options.json, result.dump(2) + "\n");
   });
   return 0;
 }

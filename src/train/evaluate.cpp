@@ -13,6 +13,7 @@
 #include "relgrad/train/checkpoint_choice.hpp"
 #include "relgrad/train/evaluation.hpp"
 #include "relgrad/train/run_directory.hpp"
+#include "train/json_report.hpp"
 #include "train/score_file.hpp"
 
 namespace relgrad {
@@ -87,16 +88,9 @@ Evaluation evaluate_task(const EvaluateOptions& options, const Task& task,
 
 int print(const EvaluateOptions& options, const Task& task, const Evaluation& evaluation,
           const mpi::Communicator& comm) {
-  mpi::together(comm, [&] {
-    if (!comm.is_root()) return;
-    const std::string json = to_json(evaluation, task.step).dump(2) + "\n";
-    if (options.json == "-") {
-      fmt::print("{}", json);
-    } else {
-      fmt::print("{}", describe(evaluation, task.dataset.dimension,
-                                task.dataset.type == ElementType::uint8));
-      if (!options.json.empty()) write_file_atomically(options.json, json);
-    }
+  report(comm, options.json, to_json(evaluation, task.step), [&] {
+    fmt::print("{}", describe(evaluation, task.dataset.dimension,
+                              task.dataset.type == ElementType::uint8));
   });
   return 0;
 }

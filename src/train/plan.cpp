@@ -14,8 +14,8 @@
 #include "relgrad/train/compute_rates.hpp"
 #include "relgrad/train/exchange_choice.hpp"
 #include "relgrad/train/model.hpp"
-#include "relgrad/train/run_directory.hpp"
 #include "relgrad/train/update.hpp"
+#include "train/json_report.hpp"
 
 namespace relgrad {
 
@@ -322,16 +322,7 @@ int plan(const PlanOptions& options, const mpi::Communicator& comm) {
         started, started == 1 ? "" : "s", options.ranks, options.ranks)));
   }
   const Plan plan = make_plan(options, comm);
-  mpi::together(comm, [&] {
-    if (!comm.is_root()) return;
-    const std::string json = to_json(plan).dump(2) + "\n";
-    if (options.json == "-") {
-      fmt::print("{}", json);
-      return;
-    }
-    print(plan);
-    if (!options.json.empty()) write_file_atomically(options.json, json);
-  });
+  report(comm, options.json, to_json(plan), [&] { print(plan); });
   return 0;
 }
 

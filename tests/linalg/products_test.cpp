@@ -1,5 +1,6 @@
 #include "relgrad/linalg/products.hpp"
 
+#include <cblas.h>
 #include <gtest/gtest.h>
 
 #include <array>
@@ -120,6 +121,13 @@ void expect_chains() {
 TEST(OrderedProducts, AreChainsOfFusedMultiplyAddsInTheOrderOfK) {
   expect_chains<float>();
   expect_chains<double>();
+}
+
+TEST(Threads, AreThoseOfOpenBlasOnlyWhereItTakesThemFromOpenMP) {
+  set_threads(3);
+  EXPECT_EQ(openblas_get_num_threads(), openblas_get_parallel() == OPENBLAS_OPENMP ? 3 : 1);
+  set_threads(1);
+  EXPECT_EQ(openblas_get_num_threads(), 1);
 }
 
 TEST(Products, NameOfAnUnknownBackEndIsAnErrorThatListsThem) {

@@ -84,7 +84,8 @@ class Products {
   Compute compute_;
 };
 
-/// Threads that products and element-wise loops of this process may use.
+/// Threads that products and element-wise loops of this process may use. An OpenBLAS that is not
+/// built on OpenMP computes with one: with --products auto the other back ends are then faster.
 void set_threads(int threads);
 
 /// OpenBLAS picks its kernels in a constructor, before main. When it picked less than this CPU can
