@@ -36,7 +36,7 @@ IMAGES = [
     Recipe("fashion-mnist", "fashion-mnist", "fashion-mnist", "fashion-mnist.ini",
            "marginal transform, 2 dense layers, splines, relative gradient", 1, 2, QUICK_IMAGES),
     Recipe("cifar10", "cifar10", "cifar10", "cifar10.ini",
-           "logit, one dense layer of 3072, starts as the whitening, splines, relative gradient", 1, 8, QUICK_IMAGES),
+           "logit, 2 dense layers of 3072, the first starts as the whitening, splines, relative gradient", 1, 8, QUICK_IMAGES),
     Recipe("tiny-imagenet", "tiny-imagenet", "tiny-imagenet", "tiny-imagenet.ini",
            "marginal transform, one dense layer of 12288, starts as the whitening, splines, relative gradient", 1, 15, QUICK_IMAGES),
 ]
