@@ -11,7 +11,8 @@ namespace {
 
 constexpr int repetitions = 5;
 constexpr double smallest_message = 64 << 10;  // bytes
-constexpr double largest_message = 4 << 20;
+constexpr double largest_message = 4 << 20;  // that dense and sharded send (exchange.cpp)
+constexpr double largest_gathered = 16 << 20;
 // Where a time cannot be told from the latency.
 constexpr double fastest = 1e12;  // bytes a second
 
@@ -25,24 +26,25 @@ class LinkMeter {
       : world_(&world),
         group_(&group),
         ranks_(static_cast<std::size_t>(group.world_size())),
-        all_(static_cast<std::size_t>(largest_message) / sizeof(float) + ranks_),
+        all_(static_cast<std::size_t>(largest_gathered) / sizeof(float) + ranks_),
         other_(all_.size()) {}
 
-  /// @param weights, samples  bytes of a W, and of all ranks' samples of one layer
-  LinkRates measure(double weights, double samples) {
+  /// @param weights, samples, gathered  bytes of a W, of all ranks' samples of one layer, and of
+  ///                                    what an allgather makes whole
+  LinkRates measure(double weights, double samples, double gathered) {
     LinkRates rates;
-    rates.allreduce = rate_of(false, weights, [&](std::size_t count) {
+    rates.allreduce = rate_of(false, std::min(weights, largest_message), [&](std::size_t count) {
       group_->allreduce_sum(std::span(all_.data(), count * ranks_));
     });
-    rates.reduce_scatter = rate_of(true, samples, [&](std::size_t count) {
+    rates.reduce_scatter = rate_of(true, std::min(samples, largest_message), [&](std::size_t count) {
       group_->reduce_scatter_sum(std::span<const float>(all_.data(), count * ranks_), counts(count),
                                  std::span(other_.data(), count));
     });
-    rates.allgather = rate_of(true, 2 * samples, [&](std::size_t count) {
+    rates.allgather = rate_of(true, std::min(gathered, largest_gathered), [&](std::size_t count) {
       group_->allgather(std::span<const float>(other_.data(), count),
                         std::span(all_.data(), count * ranks_), counts(count));
     });
-    rates.alltoall = rate_of(true, samples, [&](std::size_t count) {
+    rates.alltoall = rate_of(true, std::min(samples, largest_message), [&](std::size_t count) {
       group_->alltoall(std::span<const float>(all_.data(), count * ranks_), counts(count),
                        std::span(other_.data(), count * ranks_), counts(count));
     });
@@ -59,7 +61,7 @@ class LinkMeter {
     const auto ranks = static_cast<double>(ranks_);
     const double passes = one_way ? 1 : 2;
     const double hops = passes * std::ceil(std::log2(ranks));
-    const double bytes = std::clamp(message_bytes, smallest_message, largest_message);
+    const double bytes = std::max(message_bytes, smallest_message);
     const auto count = static_cast<std::size_t>(bytes / sizeof(float)) / ranks_;
     const double latency = seconds_on_all_ranks(*world_, [&] { collective(1); });
     const double seconds = seconds_on_all_ranks(*world_, [&] { collective(count); });
@@ -98,14 +100,22 @@ GridLinks measure_links(const mpi::Communicator& comm, const StepShape& shape) {
   const double samples =
       static_cast<double>(shape.dimension * shape.batch_size) * shape.element_bytes;
   GridLinks links;
-  links.all = LinkMeter(comm, comm).measure(weights, samples);
-  // as MpiRowGroup places them
-  for (int r = 2; r < ranks; ++r) {
+  links.all = LinkMeter(comm, comm).measure(weights, samples, samples);
+  // Of every grid, as MpiRowGroup places it. Ranks that share W gather [Delta | Y], those with the
+  // same columns the columns that each has updated.
+  for (int r = 1; r <= ranks; ++r) {
     if (ranks % r != 0) continue;
-    const mpi::Communicator sharing = comm.split(comm.rank() / r, comm.rank());
-    const mpi::Communicator same_columns = comm.split(comm.rank() % r, comm.rank());
-    links.sharing[r] = LinkMeter(comm, sharing).measure(weights / r, samples * r / ranks);
-    links.same_columns[r] = LinkMeter(comm, same_columns).measure(weights / r, samples);
+    const double group_samples = samples * r / ranks;
+    if (r > 1) {
+      const mpi::Communicator sharing = comm.split(comm.rank() / r, comm.rank());
+      links.sharing[r] =
+          LinkMeter(comm, sharing).measure(weights / r, group_samples, 2 * group_samples);
+    }
+    if (r < ranks) {
+      const mpi::Communicator same_columns = comm.split(comm.rank() % r, comm.rank());
+      links.same_columns[r] =
+          LinkMeter(comm, same_columns).measure(weights / r, samples, weights / r);
+    }
   }
   return links;
 }

@@ -23,7 +23,7 @@ class Recipe:
 QUICK_IMAGES = ("--epochs", "2", "--layers", "1")
 IMAGES = [
     Recipe("mnist-fast", "mnist", "mnist", "mnist-fast.ini",
-           "marginal transform, 2 dense layers, the first starts as the whitening, splines, relative gradient", 1, 0.3,
+           "marginal transform, 2 dense layers, the first starts as the whitening, splines, relative gradient", 3, 0.3,
            QUICK_IMAGES),
     Recipe("mnist-paper", "mnist", "mnist", "mnist-paper.ini",
            "2 dense layers, smooth leaky ReLU, relative gradient", 1, 2, QUICK_IMAGES),
@@ -34,7 +34,7 @@ IMAGES = [
     Recipe("mnist-best", "mnist", "mnist", "mnist-best.ini",
            "marginal transform, 3 dense layers, splines, relative gradient", 1, 5, QUICK_IMAGES),
     Recipe("fashion-mnist", "fashion-mnist", "fashion-mnist", "fashion-mnist.ini",
-           "marginal transform, 2 dense layers, splines, relative gradient", 1, 2, QUICK_IMAGES),
+           "marginal transform, 2 dense layers, splines, relative gradient", 3, 2, QUICK_IMAGES),
     Recipe("cifar10", "cifar10", "cifar10", "cifar10.ini",
            "logit, 2 dense layers of 3072, the first starts as the whitening, splines, relative gradient", 1, 8, QUICK_IMAGES),
     Recipe("tiny-imagenet", "tiny-imagenet", "tiny-imagenet", "tiny-imagenet.ini",
