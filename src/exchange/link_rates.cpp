@@ -11,7 +11,7 @@ namespace {
 
 constexpr int repetitions = 5;
 constexpr double smallest_message = 64 << 10;  // bytes
-constexpr double largest_message = 4 << 20;  // that dense and sharded send (exchange.cpp)
+constexpr double largest_message = 4 << 20;    // that dense and sharded send (exchange.cpp)
 constexpr double largest_gathered = 16 << 20;
 // Where a time cannot be told from the latency.
 constexpr double fastest = 1e12;  // bytes a second
@@ -36,10 +36,11 @@ class LinkMeter {
     rates.allreduce = rate_of(false, std::min(weights, largest_message), [&](std::size_t count) {
       group_->allreduce_sum(std::span(all_.data(), count * ranks_));
     });
-    rates.reduce_scatter = rate_of(true, std::min(samples, largest_message), [&](std::size_t count) {
-      group_->reduce_scatter_sum(std::span<const float>(all_.data(), count * ranks_), counts(count),
-                                 std::span(other_.data(), count));
-    });
+    rates.reduce_scatter =
+        rate_of(true, std::min(samples, largest_message), [&](std::size_t count) {
+          group_->reduce_scatter_sum(std::span<const float>(all_.data(), count * ranks_),
+                                     counts(count), std::span(other_.data(), count));
+        });
     rates.allgather = rate_of(true, std::min(gathered, largest_gathered), [&](std::size_t count) {
       group_->allgather(std::span<const float>(other_.data(), count),
                         std::span(all_.data(), count * ranks_), counts(count));
