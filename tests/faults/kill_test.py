@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Killed at any moment, again and again, a run ends with the bits of one that nobody disturbed."""
+import subprocess
 import time
 import unittest
 
@@ -107,6 +108,13 @@ class AtRandom(KillTest):
                                [process.pid, *family]])
         for victim in victims:
             kill(victim)
+        try:
+            process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            # Open MPI's launcher may wait for ever where a rank is killed while it connects to it ("PMIX
+            # ERROR: UNREACHABLE"): it goes as well, once no rank is left.
+            wait_for(lambda: not any(map(is_running, family)), "end of the ranks")
+            kill(process.pid)
         result = finish(process)
         # Ranks whose launcher is gone end by themselves, or go with their node.
         patience = time.monotonic() + dice.choice((0, 5))
