@@ -122,26 +122,26 @@ template <class T>
 typename RowGroup<T>::Columns MpiRowGroup<T>::allgather_columns(
     const ConstMatrixMap<T>& own, std::span<const Index> coordinates) {
   const Stopwatch watch(cost_);
-  typename RowGroup<T>::Columns columns{MatrixMap<T>(nullptr, own.rows(), 0), {}, {}};
   std::vector<std::int64_t> ones;  // one number a column
   std::vector<std::int64_t> counts;
+  Range mine{0, 0};
   Index total = 0;
   for (const double n : row_.allgather(static_cast<double>(own.cols()))) {
-    if (static_cast<int>(ones.size()) == rank()) columns.own = {total, total + own.cols()};
+    if (static_cast<int>(ones.size()) == rank()) mine = {total, total + own.cols()};
     ones.push_back(static_cast<std::int64_t>(n));
     counts.push_back(ones.back() * own.rows());
     total += ones.back();
   }
-  if (total == 0) return columns;
-  const std::vector<double> mine(coordinates.begin(), coordinates.end());
-  std::vector<double> all(static_cast<std::size_t>(total));
-  row_.allgather(std::span<const double>(mine), std::span(all), ones);
-  columns.coordinates.assign(all.begin(), all.end());
   columns_.resize(static_cast<std::size_t>(total * own.rows()));
-  row_.allgather(span_of(own), std::span(columns_), counts);
-  cost_.bytes_sent += static_cast<std::int64_t>(sizeof(T)) * own.size() * (size() - 1);
-  new (&columns.all) MatrixMap<T>(columns_.data(), own.rows(), total);
-  return columns;
+  std::vector<double> all(static_cast<std::size_t>(total));
+  if (total > 0) {
+    const std::vector<double> of_mine(coordinates.begin(), coordinates.end());
+    row_.allgather(std::span<const double>(of_mine), std::span(all), ones);
+    row_.allgather(span_of(own), std::span(columns_), counts);
+    cost_.bytes_sent += static_cast<std::int64_t>(sizeof(T)) * own.size() * (size() - 1);
+  }
+  return {MatrixMap<T>(columns_.data(), own.rows(), total),
+          std::vector<Index>(all.begin(), all.end()), mine};
 }
 
 template <class T>

@@ -64,10 +64,11 @@ class NewtonGradient final : public LinearGradient<T> {
       columns.col(q) = s.col(chosen_[static_cast<std::size_t>(q)] - here.begin);
     }
     // In a row group every rank has the columns of all, in the order of ranks.
-    typename RowGroup<T>::Columns together{columns, chosen_, {0, count}};
-    if (layer.row_group() != nullptr) {
-      together = layer.row_group()->allgather_columns(read(columns), chosen_);
-    }
+    // Made, not assigned: to assign a map is to copy numbers.
+    using Columns = typename RowGroup<T>::Columns;
+    const Columns together = layer.row_group() == nullptr
+                                 ? Columns{columns, chosen_, {0, count}}
+                                 : layer.row_group()->allgather_columns(read(columns), chosen_);
     const MatrixMap<T>& all = together.all;
     if (all.cols() > 0) {
       // E_J - W^T S_J, this rank's rows
