@@ -15,6 +15,7 @@ NETS = {
     "float64": ["--precision", "float64"],
     "self-normalizing": ["--gradient", "self-normalizing", "--reconstruction", "symmetric",
                          "--geco-tolerance", 1e-3],
+    "newton": ["--gradient", "self-normalizing", "--reconstruction", "newton"],
 }
 # RELGRAD_ALL_PAIRS: of {1, 2, 3, 4, 8}, all 25.
 RANKS = (1, 2, 3, 4, 8)
