@@ -160,7 +160,7 @@ class Run(support.Test):
         cls.data = prepared(*support.SMALL, "--rows", 300)
         cls.run_directory = support.SPACE / "looked-at"
         must("train", "--data", cls.data, "--run", cls.run_directory, "--epochs", 3, "--batch-size",
-             20, "--log-every", 4, "--warmup", 10, ranks=2)
+             20, "--log-every", 4, "--warmup", 10, "--products", "openblas", ranks=2)
 
     def test_metrics_have_their_keys_and_seconds_add_up(self):
         lines = metrics(self.run_directory, "train")
