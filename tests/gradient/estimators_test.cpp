@@ -2,6 +2,7 @@
 // 6).
 #include <gtest/gtest.h>
 
+#include "gradient/gradient_sum.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/gradient/backward.hpp"
 #include "relgrad/gradient/buffer.hpp"
@@ -62,18 +63,7 @@ double log_likelihood(Flow<double>& flow, const Matrix<double>& x) {
   return sum;
 }
 
-GradientBuffer<double> gradient_sum(const Flow<double>& flow, const Matrix<double>& x,
-                                    GradientKind kind) {
-  static const Products products(ProductBackend::openblas);
-  Workspace<double> workspace(flow, x.cols());
-  workspace.input() = x;
-  std::ranges::fill(workspace.log_likelihood(), 0.0);
-  forward(flow, workspace);
-  GradientBuffer<double> gradient(flow.parameters(), products);
-  gradient.clear();
-  backward(flow, workspace, *make_linear_gradient<double>(kind), gradient);
-  return gradient;
-}
+using test::gradient_sum;
 
 TEST(PlainGradient, AgreesWithCentralDifferencesForEveryLayerKind) {
   for (const Case& c : cases()) {

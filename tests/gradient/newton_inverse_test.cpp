@@ -4,9 +4,7 @@
 
 #include <Eigen/LU>
 
-#include "relgrad/gradient/backward.hpp"
-#include "relgrad/gradient/buffer.hpp"
-#include "relgrad/likelihood/log_likelihood.hpp"
+#include "gradient/gradient_sum.hpp"
 #include "support/central_differences.hpp"
 
 namespace relgrad {
@@ -97,20 +95,9 @@ TEST(NewtonInverse, RefinesTheColumnsOfItsShareAlone) {
 TEST(NewtonInverse, GivesThePlainGradientWhereRIsTheInverse) {
   const Flow<double> flow = make_flow();
   const Matrix<double> x = test::normal_matrix<double>(dimension, samples, seed + 2);
-  static const Products products(ProductBackend::openblas);
-  const auto gradient_of = [&](const GradientOptions& options) {
-    Workspace<double> workspace(flow, samples);
-    workspace.input() = x;
-    std::ranges::fill(workspace.log_likelihood(), 0.0);
-    forward(flow, workspace);
-    GradientBuffer<double> gradient(flow.parameters(), products);
-    gradient.clear();
-    backward(flow, workspace, *make_linear_gradient<double>(options), gradient);
-    gradient.add_per_sample_terms(samples);
-    return gradient;
-  };
-  GradientBuffer<double> found = gradient_of(newton(2));
-  GradientBuffer<double> plain = gradient_of(GradientKind::plain);
+  GradientBuffer<double> found = test::gradient_sum(flow, x, newton(2));
+  GradientBuffer<double> plain = test::gradient_sum(flow, x, GradientKind::plain);
+  for (GradientBuffer<double>* gradient : {&found, &plain}) gradient->add_per_sample_terms(samples);
   for (ParameterId id = 0; id < flow.parameters().count(); ++id) {
     const ParameterInfo& info = flow.parameters().info(id);
     for (std::size_t k = 0; k < info.size(); ++k) {

@@ -4,6 +4,7 @@
 
 #include <Eigen/LU>
 
+#include "gradient/gradient_sum.hpp"
 #include "relgrad/gradient/backward.hpp"
 #include "relgrad/gradient/buffer.hpp"
 #include "relgrad/likelihood/log_likelihood.hpp"
@@ -48,18 +49,7 @@ GradientOptions self_normalizing(double weight, bool symmetric = false) {
   return options;
 }
 
-GradientBuffer<double> gradient_sum(const Flow<double>& flow, const Matrix<double>& x,
-                                    const GradientOptions& options) {
-  static const Products products(ProductBackend::openblas);
-  Workspace<double> workspace(flow, x.cols());
-  workspace.input() = x;
-  std::ranges::fill(workspace.log_likelihood(), 0.0);
-  forward(flow, workspace);
-  GradientBuffer<double> gradient(flow.parameters(), products);
-  gradient.clear();
-  backward(flow, workspace, *make_linear_gradient<double>(options), gradient);
-  return gradient;
-}
+using test::gradient_sum;
 
 /// The input of layer i.
 Matrix<double> input_of(const Flow<double>& flow, const Matrix<double>& x, std::size_t i) {
