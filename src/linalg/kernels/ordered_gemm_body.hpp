@@ -194,6 +194,17 @@ class PanelBelow {
   Index share_ = 0;
 };
 
+/// Brings the lines of a tile of C into the first level of cache, to be added to and written.
+template <class T>
+RELGRAD_INLINE void fetch_tile(const T* c, Index ldc) {
+  using S = Shape<T>;
+  constexpr Index line = 64 / static_cast<Index>(sizeof(T));
+#pragma GCC unroll 12
+  for (Index j = 0; j < S::columns; ++j) {
+    for (Index i = line - 1; i < S::rows; i += line) __builtin_prefetch(c + i + j * ldc, 1);
+  }
+}
+
 /// One panel of rows of C, all its columns of this block: A is read once from where it lies and
 /// packed on the way, if it need not be turned; it stays in the first-level cache.
 template <class T>
@@ -216,6 +227,7 @@ void panel_of(const OrderedProduct<T>& p, Index i, Index j0, Index columns, Inde
     below.fetch_share();
     if (k0 + depth == p.k) next.fetch(tall * wide * static_cast<Index>(sizeof(T)));
     T* c = p.c + i + (j0 + j) * p.ldc;
+    fetch_tile(j + wide < columns ? c + wide * p.ldc : p.c + i + S::rows + j0 * p.ldc, p.ldc);
     if (tall == S::rows) {
       tile_of<T>(static_cast<int>(wide), depth, a, packed_b + j * depth, c, p.ldc, add);
     } else {
