@@ -1,5 +1,6 @@
 #pragma once
 /// Products of operands rounded to bf16, summed in float32.
+#include "linalg/kernels/bf16_tiles.hpp"
 #include "relgrad/linalg/products.hpp"
 
 namespace relgrad {
@@ -14,9 +15,9 @@ struct RoundedOperands {
   Index ldb;
 };
 
-/// The product on the CPU's bf16 units; false, and nothing done, where it has none
-/// (multiplies_bf16) or oneDNN cannot do this product on them.
-bool bf16_gemm(const ProductShape& shape, const float* a, Index lda, const float* b, Index ldb,
-               Onto onto, float* c, Index ldc);
+/// C = op(A) op(B), or C += op(A) op(B), all column-major, of operands rounded on the way, by
+/// `units`; meant for an A much larger than B, of which memory is read once.
+void tiled_gemm(const ProductShape& shape, const float* a, Index lda, const float* b, Index ldb,
+                Onto onto, float* c, Index ldc, kernels::Bf16Units units = kernels::bf16_units());
 
 }  // namespace relgrad

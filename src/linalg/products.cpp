@@ -138,7 +138,10 @@ void Products::gemm(Transpose op_a, Transpose op_b, Index m, Index n, Index k, c
     multiply(backend, shape, a, lda, b, ldb, onto, c, ldc, read_next);
     return;
   }
-  if (backend == ProductBackend::onednn && bf16_gemm(shape, a, lda, b, ldb, onto, c, ldc)) return;
+  if (backend != ProductBackend::ordered && multiplies_bf16()) {
+    tiled_gemm(shape, a, lda, b, ldb, onto, c, ldc);
+    return;
+  }
   const RoundedOperands rounded(shape, a, lda, b, ldb);
   multiply(backend, shape, rounded.a, rounded.lda, rounded.b, rounded.ldb, onto, c, ldc, read_next);
 }

@@ -236,8 +236,8 @@ Rows parallel_rows() {
              resumable),
       choice("compute", &O::compute, {"float32", "bf16"},
              "operands of matrix products; bf16: rounded to 8 bits of mantissa and summed in "
-             "float32, weights and moments stay float32; faster on CPUs with AVX512-BF16 or AMX "
-             "(with oneDNN), the same numbers at no gain elsewhere",
+             "float32, weights and moments stay float32; faster on CPUs with AVX512-BF16 or AMX, "
+             "the same numbers at no gain elsewhere and with --products ordered",
              resumable),
       boolean("deterministic", &O::deterministic,
               "the same bits for any number of ranks and threads, also when a run is resumed on "

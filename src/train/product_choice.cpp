@@ -121,7 +121,7 @@ std::string describe(const Products& products) {
   }
   if (words.empty()) words = name_of(products.backend_of({}));
   if (products.compute() == Compute::float32) return words;
-  return words + (products.backend_of({}) == ProductBackend::onednn && multiplies_bf16()
+  return words + (products.backend_of({}) != ProductBackend::ordered && multiplies_bf16()
                       ? "; bf16 by the CPU's own units"
                       : "; operands rounded to bf16, at no gain in speed");
 }

@@ -67,9 +67,14 @@ constexpr Forms all_forms[] = {{Transpose::no, Transpose::no},
 
 /// C = op(A) op(B), both with leading dimensions of their own, and C's of 3 more than it has rows.
 struct Operands {
-  static constexpr Index m = 37, n = 11, k = 70, gap = 3;
-  explicit Operands(const Forms& form)
-      : a(form.op_a == Transpose::yes ? test::normal_matrix<float>(k, m, 1)
+  static constexpr Index gap = 3;
+  Index m = 37, n = 11, k = 70;
+  explicit Operands(const Forms& form) : Operands(form, 37, 11, 70) {}
+  Operands(const Forms& form, Index rows, Index columns, Index depth)
+      : m(rows),
+        n(columns),
+        k(depth),
+        a(form.op_a == Transpose::yes ? test::normal_matrix<float>(k, m, 1)
                                       : test::normal_matrix<float>(m, k, 1)),
         b(form.op_b == Transpose::yes ? test::normal_matrix<float>(n, k, 2)
                                       : test::normal_matrix<float>(k, n, 2)),
@@ -82,16 +87,17 @@ struct Operands {
 //   |error| <= ((1 + u)^2 (1 + (K + 1) 2^-24) - 1) sum_k |a_ik| |b_kj|
 TEST(Bf16Products, DifferFromExactOnesByNoMoreThanRoundingAllows) {
   const double u = 0x1p-8;
-  const double bound = (1 + u) * (1 + u) * (1 + (Operands::k + 2) * 0x1p-24) - 1;
   for (const ProductBackend backend : product_backends<float>()) {
     const Products products(backend, Compute::bf16);
     for (const Forms& form : all_forms) {
       const Operands o(form);
-      const Index ldc = Operands::m + Operands::gap;
+      const double terms = static_cast<double>(o.k) + 2;
+      const double bound = (1 + u) * (1 + u) * (1 + terms * 0x1p-24) - 1;
+      const Index ldc = o.m + Operands::gap;
       for (const Onto onto : {Onto::zero, Onto::itself}) {
-        Matrix<float> c = Matrix<float>::Constant(ldc, Operands::n, 2);
-        products.gemm(form.op_a, form.op_b, Operands::m, Operands::n, Operands::k, o.a.data(),
-                      o.a.rows(), o.b.data(), o.b.rows(), onto, c.data(), ldc);
+        Matrix<float> c = Matrix<float>::Constant(ldc, o.n, 2);
+        products.gemm(form.op_a, form.op_b, o.m, o.n, o.k, o.a.data(), o.a.rows(), o.b.data(),
+                      o.b.rows(), onto, c.data(), ldc);
 
         const Matrix<double> left = o.left.cast<double>();
         const Matrix<double> right = o.right.cast<double>();
@@ -101,7 +107,7 @@ TEST(Bf16Products, DifferFromExactOnesByNoMoreThanRoundingAllows) {
           exact.array() += 2;
           magnitude.array() += 2;
         }
-        const Matrix<double> error = (c.topRows(Operands::m).cast<double>() - exact).cwiseAbs();
+        const Matrix<double> error = (c.topRows(o.m).cast<double>() - exact).cwiseAbs();
         EXPECT_LE((error.array() / magnitude.array()).maxCoeff(), bound) << name_of(backend);
         EXPECT_GT((error.array() / magnitude.array()).maxCoeff(), 1e-5) << "nothing was rounded";
         EXPECT_TRUE((c.bottomRows(Operands::gap).array() == 2).all());
@@ -114,17 +120,50 @@ TEST(Bf16Products, AreThoseOfRoundedOperands) {
   const Operands o(all_forms[0]);
   const Matrix<float> left = o.left.unaryExpr(&rounded);
   const Matrix<float> right = o.right.unaryExpr(&rounded);
-  Matrix<float> expected(Operands::m, Operands::n);
+  Matrix<float> expected(o.m, o.n);
   Products(ProductBackend::ordered)
-      .gemm(Transpose::no, Transpose::no, Operands::m, Operands::n, Operands::k, left.data(),
-            Operands::m, right.data(), Operands::k, Onto::zero, expected.data(), Operands::m);
+      .gemm(Transpose::no, Transpose::no, o.m, o.n, o.k, left.data(), o.m, right.data(), o.k,
+            Onto::zero, expected.data(), o.m);
 
-  Matrix<float> actual(Operands::m, Operands::n);
+  Matrix<float> actual(o.m, o.n);
   Products(ProductBackend::ordered, Compute::bf16)
-      .gemm(Transpose::no, Transpose::no, Operands::m, Operands::n, Operands::k, o.a.data(),
-            Operands::m, o.b.data(), Operands::k, Onto::zero, actual.data(), Operands::m);
+      .gemm(Transpose::no, Transpose::no, o.m, o.n, o.k, o.a.data(), o.m, o.b.data(), o.k,
+            Onto::zero, actual.data(), o.m);
 
   EXPECT_EQ(actual, expected);
+}
+
+// Of numbers that are bf16 already, products are exact in float32, and only their sums differ:
+//   |error| <= (K + 2) 2^-24 sum_k |a_ik| |b_kj|, twice that where a unit rounds toward zero.
+TEST(Bf16Products, ByTilesAreThoseOfRoundedOperands) {
+  struct Size {
+    Index m, n, k;
+  };
+  for (const Size& size :
+       {Size{1, 1, 1}, Size{16, 16, 32}, Size{37, 11, 70}, Size{1100, 18, 1101}}) {
+    for (const Forms& form : all_forms) {
+      const Operands o(form, size.m, size.n, size.k);
+      const Matrix<double> left = o.left.unaryExpr(&rounded).cast<double>();
+      const Matrix<double> right = o.right.unaryExpr(&rounded).cast<double>();
+      const Matrix<double> magnitude = left.cwiseAbs() * right.cwiseAbs();
+      const double bound = 2 * (static_cast<double>(o.k) + 2) * 0x1p-24;
+      const Index ldc = o.m + Operands::gap;
+      for (const kernels::Bf16Units units : {kernels::Bf16Units::plain, kernels::bf16_units()}) {
+        for (const Onto onto : {Onto::zero, Onto::itself}) {
+          const double before = onto == Onto::itself ? 2 : 0;
+          Matrix<float> c = Matrix<float>::Constant(ldc, o.n, 2);
+          tiled_gemm({form.op_a, form.op_b, o.m, o.n, o.k}, o.a.data(), o.a.rows(), o.b.data(),
+                     o.b.rows(), onto, c.data(), ldc, units);
+
+          const Matrix<double> exact = ((left * right).array() + before).matrix();
+          const Matrix<double> error = (c.topRows(o.m).cast<double>() - exact).cwiseAbs();
+          EXPECT_LE((error.array() / (magnitude.array() + before)).maxCoeff(), bound)
+              << o.m << " x " << o.n << " x " << o.k << ", units " << static_cast<int>(units);
+          EXPECT_TRUE((c.bottomRows(Operands::gap).array() == 2).all());
+        }
+      }
+    }
+  }
 }
 
 TEST(Bf16Products, LeaveVectorsAsTheyAre) {

@@ -26,8 +26,9 @@ std::vector<ProductBackend> product_backends();
 enum class Compute { float32, bf16 };
 Compute parse_compute(std::string_view name);  // @throws UsageError
 std::string_view name_of(Compute compute);
-/// Whether this CPU multiplies bf16 numbers (AVX512-BF16 or AMX) and oneDNN is built in. Elsewhere
-/// the rounded operands are multiplied in float32: the same numbers, at no gain.
+/// Whether this CPU multiplies bf16 numbers (AVX512-BF16 or AMX): products of rounded operands are
+/// then its own, but for those of "ordered". Elsewhere, and by "ordered", the rounded operands are
+/// multiplied in float32: the same numbers, at no gain.
 bool multiplies_bf16();
 
 enum class Transpose : char { no = 'N', yes = 'T' };
