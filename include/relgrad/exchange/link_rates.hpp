@@ -8,7 +8,7 @@
 namespace relgrad {
 
 /// Collective. Seconds that `work` takes where it takes longest, every rank beginning at the same
-/// time; the fastest of a few calls, the same number on every rank.
+/// time; the median of a few calls, the same number on every rank.
 double seconds_on_all_ranks(const mpi::Communicator& comm, const std::function<void()>& work);
 
 /// Collective. Rates of messages of the sizes that a step of `shape` sends, at most some MiB; the

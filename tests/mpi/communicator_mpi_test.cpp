@@ -1,0 +1,132 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "relgrad/mpi/communicator.hpp"
+
+namespace relgrad::mpi {
+namespace {
+
+using Counts = std::vector<std::int64_t>;
+
+/// A number for each rank and place, not the same in float whatever the order of a sum.
+template <class T>
+T number(int rank, std::size_t i) {
+  return static_cast<T>(std::sin(1.0 + 7.0 * rank + 0.001 * static_cast<double>(i)));
+}
+
+std::size_t total(const Counts& counts) {
+  return static_cast<std::size_t>(std::accumulate(counts.begin(), counts.end(), std::int64_t{0}));
+}
+
+/// Short and long parts, of lengths that pieces do not divide; the last rank has none.
+std::vector<Counts> lengths(int ranks) {
+  std::vector<Counts> all;
+  for (const std::int64_t most : {3, 70'001, 2'000'003}) {
+    Counts counts;
+    for (int r = 0; r < ranks; ++r) counts.push_back(r + 1 == ranks ? 0 : most - 1000 * r % most);
+    if (ranks == 1) counts[0] = most;
+    all.push_back(counts);
+  }
+  return all;
+}
+
+template <class T>
+class Collectives : public testing::Test {};
+using Precisions = testing::Types<float, double>;
+TYPED_TEST_SUITE(Collectives, Precisions);
+
+TYPED_TEST(Collectives, GatherEveryRanksPart) {
+  using T = TypeParam;
+  const Communicator comm = Communicator::world();
+  for (const Counts& counts : lengths(comm.world_size())) {
+    std::vector<T> expected;
+    std::size_t begin = 0;
+    for (int r = 0; r < comm.world_size(); ++r) {
+      if (r == comm.rank()) begin = expected.size();
+      const auto count = static_cast<std::size_t>(counts[static_cast<std::size_t>(r)]);
+      for (std::size_t i = 0; i < count; ++i) expected.push_back(number<T>(r, i));
+    }
+    const auto own = static_cast<std::size_t>(counts[static_cast<std::size_t>(comm.rank())]);
+    const std::vector<T> mine(expected.begin() + static_cast<std::ptrdiff_t>(begin),
+                              expected.begin() + static_cast<std::ptrdiff_t>(begin + own));
+
+    std::vector<T> all(expected.size());
+    comm.allgather(std::span<const T>(mine), std::span(all), counts);
+    EXPECT_EQ(all, expected);
+
+    std::vector<T> in_place(expected.size());
+    std::ranges::copy(mine, in_place.begin() + static_cast<std::ptrdiff_t>(begin));
+    comm.allgather(std::span<const T>(in_place).subspan(begin, own), std::span(in_place), counts);
+    EXPECT_EQ(in_place, expected);
+  }
+}
+
+TYPED_TEST(Collectives, ExchangePartsOfAnyLength) {
+  using T = TypeParam;
+  const Communicator comm = Communicator::world();
+  const auto ranks = static_cast<std::size_t>(comm.world_size());
+  // From rank a to rank b: from none at all to some hundred thousand.
+  const auto length = [](std::size_t a, std::size_t b) {
+    return static_cast<std::int64_t>(((a + 2 * b) % 4) * 65'537 + (a == b ? 5 : 0));
+  };
+  Counts out;
+  Counts in;
+  for (std::size_t r = 0; r < ranks; ++r) {
+    out.push_back(length(static_cast<std::size_t>(comm.rank()), r));
+    in.push_back(length(r, static_cast<std::size_t>(comm.rank())));
+  }
+  std::vector<T> sent;
+  std::vector<T> expected;
+  for (std::size_t r = 0; r < ranks; ++r) {
+    const auto mark = [](int from, std::size_t to) { return from * 100 + static_cast<int>(to); };
+    for (std::size_t i = 0; i < static_cast<std::size_t>(out[r]); ++i) {
+      sent.push_back(number<T>(mark(comm.rank(), r), i));
+    }
+    for (std::size_t i = 0; i < static_cast<std::size_t>(in[r]); ++i) {
+      expected.push_back(
+          number<T>(mark(static_cast<int>(r), static_cast<std::size_t>(comm.rank())), i));
+    }
+  }
+  std::vector<T> received(expected.size());
+  comm.alltoall(std::span<const T>(sent), out, std::span(received), in);
+  EXPECT_EQ(received, expected);
+}
+
+// Long sums add in the order of the ranks: to the bits of a loop that does.
+TYPED_TEST(Collectives, AddUpWhatRanksHave) {
+  using T = TypeParam;
+  const Communicator comm = Communicator::world();
+  for (const Counts& counts : lengths(comm.world_size())) {
+    const std::size_t size = total(counts);
+    std::vector<T> values(size);
+    std::vector<T> expected(size);
+    for (std::size_t i = 0; i < size; ++i) {
+      values[i] = number<T>(comm.rank(), i);
+      expected[i] = number<T>(0, i);
+      for (int r = 1; r < comm.world_size(); ++r) expected[i] += number<T>(r, i);
+    }
+    const bool is_long = size > 60'000;
+    const T tolerance = is_long ? T(0) : T(4) * std::numeric_limits<T>::epsilon();
+
+    const auto own = static_cast<std::size_t>(counts[static_cast<std::size_t>(comm.rank())]);
+    std::size_t begin = 0;
+    for (int r = 0; r < comm.rank(); ++r) {
+      begin += static_cast<std::size_t>(counts[static_cast<std::size_t>(r)]);
+    }
+    std::vector<T> mine(own);
+    comm.reduce_scatter_sum(std::span<const T>(values), counts, std::span(mine));
+    for (std::size_t i = 0; i < own; ++i) {
+      ASSERT_LE(std::abs(mine[i] - expected[begin + i]), tolerance) << "place " << begin + i;
+    }
+
+    comm.allreduce_sum(std::span(values));
+    for (std::size_t i = 0; i < size; ++i) {
+      ASSERT_LE(std::abs(values[i] - expected[i]), tolerance) << "place " << i;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace relgrad::mpi
