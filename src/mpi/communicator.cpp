@@ -6,16 +6,17 @@
 #include <array>
 #include <cstddef>
 #include <cstdlib>
+#include <limits>
 
-#include "mpi/check.hpp"
-#include "mpi/collectives.hpp"
+#include "mpi/long_collectives.hpp"
 
 namespace relgrad::mpi {
 
 struct Communicator::Handle {
   MPI_Comm comm = MPI_COMM_NULL;
+  Ranks ranks;
   std::vector<std::byte> room;  // of sums: what the other ranks have sent
-  explicit Handle(MPI_Comm owned) : comm(owned) {}
+  explicit Handle(MPI_Comm owned) : comm(owned), ranks{owned} {}
   ~Handle() {
     int finalized = 0;
     MPI_Finalized(&finalized);
@@ -42,8 +43,9 @@ Communicator Communicator::split(int color, int key) const {
 }
 
 Communicator::Communicator(std::unique_ptr<Handle> handle) : handle_(std::move(handle)) {
-  check(MPI_Comm_rank(handle_->comm, &rank_), "MPI_Comm_rank");
-  check(MPI_Comm_size(handle_->comm, &world_size_), "MPI_Comm_size");
+  handle_->ranks = ranks_of(handle_->comm);
+  rank_ = handle_->ranks.rank;
+  world_size_ = handle_->ranks.size;
 }
 Communicator::~Communicator() = default;
 Communicator::Communicator(Communicator&&) noexcept = default;
@@ -71,10 +73,12 @@ void allreduce(MPI_Comm comm, std::span<T> values, MPI_Datatype type, MPI_Op op)
 }  // namespace
 
 void Communicator::allreduce_sum(std::span<float> values) const {
-  sum_over_ranks(handle_->comm, values, handle_->room);
+  if (sum_by_pairs(handle_->ranks, values, handle_->room)) return;
+  allreduce(handle_->comm, values, MPI_FLOAT, MPI_SUM);
 }
 void Communicator::allreduce_sum(std::span<double> values) const {
-  sum_over_ranks(handle_->comm, values, handle_->room);
+  if (sum_by_pairs(handle_->ranks, values, handle_->room)) return;
+  allreduce(handle_->comm, values, MPI_DOUBLE, MPI_SUM);
 }
 void Communicator::allreduce_sum(std::span<std::int64_t> values) const {
   allreduce(handle_->comm, values, MPI_INT64_T, MPI_SUM);
@@ -127,33 +131,82 @@ std::vector<double> Communicator::allgather(double value) const {
   return values;
 }
 
+namespace {
+
+template <class T>
+MPI_Datatype type_of() {
+  return sizeof(T) == sizeof(float) ? MPI_FLOAT : MPI_DOUBLE;
+}
+
+/// MPI's counts and displacements are int: its own collectives refuse more than 2^31 elements.
+struct Counts {
+  std::vector<int> count;
+  std::vector<int> begin;
+  explicit Counts(std::span<const std::int64_t> counts) {
+    std::int64_t total = 0;
+    for (const std::int64_t value : counts) {
+      begin.push_back(static_cast<int>(total));
+      count.push_back(static_cast<int>(value));
+      total += value;
+    }
+    if (total > std::numeric_limits<int>::max()) {
+      throw Error(ExitCode::internal,
+                  fmt::format("a collective of {} elements is larger than MPI's 2^31", total));
+    }
+  }
+};
+
+template <class T>
+void gather_parts(const Ranks& ranks, std::span<const T> mine, std::span<T> all,
+                  std::span<const std::int64_t> counts) {
+  if (gather_by_pairs(ranks, mine, all, counts)) return;
+  const Counts c(counts);
+  const bool in_place = mine.data() == all.data() + c.begin[static_cast<std::size_t>(ranks.rank)];
+  check(MPI_Allgatherv(in_place ? MPI_IN_PLACE : mine.data(), static_cast<int>(mine.size()),
+                       type_of<T>(), all.data(), c.count.data(), c.begin.data(), type_of<T>(),
+                       ranks.comm),
+        "MPI_Allgatherv");
+}
+
+template <class T>
+void sum_parts(const Ranks& ranks, std::span<const T> values, std::span<const std::int64_t> counts,
+               std::span<T> mine, std::vector<std::byte>& room) {
+  if (sum_parts_by_pairs(ranks, values, counts, mine, room)) return;
+  const Counts c(counts);
+  check(MPI_Reduce_scatter(values.data(), mine.data(), c.count.data(), type_of<T>(), MPI_SUM,
+                           ranks.comm),
+        "MPI_Reduce_scatter");
+}
+
+}  // namespace
+
 void Communicator::allgather(std::span<const float> mine, std::span<float> all,
                              std::span<const std::int64_t> counts) const {
-  gather_parts(handle_->comm, mine, all, counts);
+  gather_parts(handle_->ranks, mine, all, counts);
 }
 void Communicator::allgather(std::span<const double> mine, std::span<double> all,
                              std::span<const std::int64_t> counts) const {
-  gather_parts(handle_->comm, mine, all, counts);
+  gather_parts(handle_->ranks, mine, all, counts);
 }
 void Communicator::alltoall(std::span<const float> send, std::span<const std::int64_t> send_counts,
                             std::span<float> received,
                             std::span<const std::int64_t> receive_counts) const {
-  exchange_parts(handle_->comm, send, send_counts, received, receive_counts);
+  exchange_by_pairs(handle_->ranks, send, send_counts, received, receive_counts);
 }
 void Communicator::alltoall(std::span<const double> send, std::span<const std::int64_t> send_counts,
                             std::span<double> received,
                             std::span<const std::int64_t> receive_counts) const {
-  exchange_parts(handle_->comm, send, send_counts, received, receive_counts);
+  exchange_by_pairs(handle_->ranks, send, send_counts, received, receive_counts);
 }
 void Communicator::reduce_scatter_sum(std::span<const float> values,
                                       std::span<const std::int64_t> counts,
                                       std::span<float> mine) const {
-  sum_parts(handle_->comm, values, counts, mine, handle_->room);
+  sum_parts(handle_->ranks, values, counts, mine, handle_->room);
 }
 void Communicator::reduce_scatter_sum(std::span<const double> values,
                                       std::span<const std::int64_t> counts,
                                       std::span<double> mine) const {
-  sum_parts(handle_->comm, values, counts, mine, handle_->room);
+  sum_parts(handle_->ranks, values, counts, mine, handle_->room);
 }
 
 extern "C" int Csys2blacs_handle(MPI_Comm comm);
