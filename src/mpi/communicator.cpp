@@ -14,9 +14,9 @@ namespace relgrad::mpi {
 
 struct Communicator::Handle {
   MPI_Comm comm = MPI_COMM_NULL;
-  Ranks ranks;
+  std::unique_ptr<Levels> levels;
   std::vector<std::byte> room;  // of sums: what the other ranks have sent
-  explicit Handle(MPI_Comm owned) : comm(owned), ranks{owned} {}
+  explicit Handle(MPI_Comm owned) : comm(owned) {}
   ~Handle() {
     int finalized = 0;
     MPI_Finalized(&finalized);
@@ -43,9 +43,9 @@ Communicator Communicator::split(int color, int key) const {
 }
 
 Communicator::Communicator(std::unique_ptr<Handle> handle) : handle_(std::move(handle)) {
-  handle_->ranks = ranks_of(handle_->comm);
-  rank_ = handle_->ranks.rank;
-  world_size_ = handle_->ranks.size;
+  check(MPI_Comm_rank(handle_->comm, &rank_), "MPI_Comm_rank");
+  check(MPI_Comm_size(handle_->comm, &world_size_), "MPI_Comm_size");
+  handle_->levels = std::make_unique<Levels>(handle_->comm);
 }
 Communicator::~Communicator() = default;
 Communicator::Communicator(Communicator&&) noexcept = default;
@@ -73,12 +73,18 @@ void allreduce(MPI_Comm comm, std::span<T> values, MPI_Datatype type, MPI_Op op)
 }  // namespace
 
 void Communicator::allreduce_sum(std::span<float> values) const {
-  if (sum_by_pairs(handle_->ranks, values, handle_->room)) return;
-  allreduce(handle_->comm, values, MPI_FLOAT, MPI_SUM);
+  if (go_by_pairs(*handle_->levels, values.size_bytes())) {
+    sum_by_pairs(*handle_->levels, values, handle_->room);
+  } else {
+    allreduce(handle_->comm, values, MPI_FLOAT, MPI_SUM);
+  }
 }
 void Communicator::allreduce_sum(std::span<double> values) const {
-  if (sum_by_pairs(handle_->ranks, values, handle_->room)) return;
-  allreduce(handle_->comm, values, MPI_DOUBLE, MPI_SUM);
+  if (go_by_pairs(*handle_->levels, values.size_bytes())) {
+    sum_by_pairs(*handle_->levels, values, handle_->room);
+  } else {
+    allreduce(handle_->comm, values, MPI_DOUBLE, MPI_SUM);
+  }
 }
 void Communicator::allreduce_sum(std::span<std::int64_t> values) const {
   allreduce(handle_->comm, values, MPI_INT64_T, MPI_SUM);
@@ -157,24 +163,28 @@ struct Counts {
 };
 
 template <class T>
-void gather_parts(const Ranks& ranks, std::span<const T> mine, std::span<T> all,
+void gather_parts(const Levels& levels, std::span<const T> mine, std::span<T> all,
                   std::span<const std::int64_t> counts) {
-  if (gather_by_pairs(ranks, mine, all, counts)) return;
+  if (go_by_pairs(levels, all.size_bytes())) return gather_by_pairs(levels, mine, all, counts);
   const Counts c(counts);
-  const bool in_place = mine.data() == all.data() + c.begin[static_cast<std::size_t>(ranks.rank)];
+  const bool in_place =
+      mine.data() == all.data() + c.begin[static_cast<std::size_t>(levels.rank())];
   check(MPI_Allgatherv(in_place ? MPI_IN_PLACE : mine.data(), static_cast<int>(mine.size()),
                        type_of<T>(), all.data(), c.count.data(), c.begin.data(), type_of<T>(),
-                       ranks.comm),
+                       levels.comm()),
         "MPI_Allgatherv");
 }
 
 template <class T>
-void sum_parts(const Ranks& ranks, std::span<const T> values, std::span<const std::int64_t> counts,
-               std::span<T> mine, std::vector<std::byte>& room) {
-  if (sum_parts_by_pairs(ranks, values, counts, mine, room)) return;
+void sum_parts(const Levels& levels, std::span<const T> values,
+               std::span<const std::int64_t> counts, std::span<T> mine,
+               std::vector<std::byte>& room) {
+  if (go_by_pairs(levels, values.size_bytes())) {
+    return sum_parts_by_pairs(levels, values, counts, mine, room);
+  }
   const Counts c(counts);
   check(MPI_Reduce_scatter(values.data(), mine.data(), c.count.data(), type_of<T>(), MPI_SUM,
-                           ranks.comm),
+                           levels.comm()),
         "MPI_Reduce_scatter");
 }
 
@@ -182,31 +192,31 @@ void sum_parts(const Ranks& ranks, std::span<const T> values, std::span<const st
 
 void Communicator::allgather(std::span<const float> mine, std::span<float> all,
                              std::span<const std::int64_t> counts) const {
-  gather_parts(handle_->ranks, mine, all, counts);
+  gather_parts(*handle_->levels, mine, all, counts);
 }
 void Communicator::allgather(std::span<const double> mine, std::span<double> all,
                              std::span<const std::int64_t> counts) const {
-  gather_parts(handle_->ranks, mine, all, counts);
+  gather_parts(*handle_->levels, mine, all, counts);
 }
 void Communicator::alltoall(std::span<const float> send, std::span<const std::int64_t> send_counts,
                             std::span<float> received,
                             std::span<const std::int64_t> receive_counts) const {
-  exchange_by_pairs(handle_->ranks, send, send_counts, received, receive_counts);
+  exchange_by_pairs(*handle_->levels, send, send_counts, received, receive_counts);
 }
 void Communicator::alltoall(std::span<const double> send, std::span<const std::int64_t> send_counts,
                             std::span<double> received,
                             std::span<const std::int64_t> receive_counts) const {
-  exchange_by_pairs(handle_->ranks, send, send_counts, received, receive_counts);
+  exchange_by_pairs(*handle_->levels, send, send_counts, received, receive_counts);
 }
 void Communicator::reduce_scatter_sum(std::span<const float> values,
                                       std::span<const std::int64_t> counts,
                                       std::span<float> mine) const {
-  sum_parts(handle_->ranks, values, counts, mine, handle_->room);
+  sum_parts(*handle_->levels, values, counts, mine, handle_->room);
 }
 void Communicator::reduce_scatter_sum(std::span<const double> values,
                                       std::span<const std::int64_t> counts,
                                       std::span<double> mine) const {
-  sum_parts(handle_->ranks, values, counts, mine, handle_->room);
+  sum_parts(*handle_->levels, values, counts, mine, handle_->room);
 }
 
 extern "C" int Csys2blacs_handle(MPI_Comm comm);

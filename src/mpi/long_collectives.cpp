@@ -7,13 +7,58 @@
 
 namespace relgrad::mpi {
 
-namespace {
-
-/// Whether messages of so many bytes in all go by pairs.
-bool go_by_pairs(const Ranks& ranks, std::size_t bytes) {
-  constexpr std::size_t least_part = std::size_t{16} << 10U;
-  return ranks.by_pairs && bytes >= least_part * static_cast<std::size_t>(ranks.size);
+Levels::Levels(MPI_Comm comm) : comm_(comm) {
+  check(MPI_Comm_rank(comm, &rank_), "MPI_Comm_rank");
+  check(MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node_),
+        "MPI_Comm_split_type");
+  find_rails();
 }
+
+Levels::Levels(MPI_Comm comm, MPI_Comm node) : comm_(comm), node_(node) {
+  check(MPI_Comm_rank(comm, &rank_), "MPI_Comm_rank");
+  find_rails();
+}
+
+void Levels::find_rails() {
+  int size = 1;
+  int place = 0;
+  check(MPI_Comm_size(comm_, &size), "MPI_Comm_size");
+  check(MPI_Comm_size(node_, &places_), "MPI_Comm_size");
+  check(MPI_Comm_rank(node_, &place), "MPI_Comm_rank");
+  // The least and the most of places, and whether rank r is at place r % places of its node.
+  int first = rank_;
+  check(MPI_Bcast(&first, 1, MPI_INT, 0, node_), "MPI_Bcast");
+  const bool in_order = first % places_ == 0 && rank_ == first + place;
+  std::array<int, 3> least = {places_, -places_, in_order ? 1 : 0};
+  check(MPI_Allreduce(MPI_IN_PLACE, least.data(), 3, MPI_INT, MPI_MIN, comm_), "MPI_Allreduce");
+  are_even_ = least[0] == -least[1] && least[2] == 1;
+  nodes_ = size / places_;
+  if (!are_even_) {
+    nodes_ = size;
+    places_ = 1;
+    return;
+  }
+  check(MPI_Comm_split(comm_, place, rank_, &rail_), "MPI_Comm_split");
+  for (const MPI_Comm part : {node_, rail_}) {
+    check(MPI_Comm_set_errhandler(part, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  }
+}
+
+Levels::~Levels() {
+  int finalized = 0;
+  MPI_Finalized(&finalized);
+  if (finalized != 0) return;
+  if (node_ != MPI_COMM_NULL) MPI_Comm_free(&node_);
+  if (rail_ != MPI_COMM_NULL) MPI_Comm_free(&rail_);
+}
+
+bool go_by_pairs(const Levels& levels, std::size_t bytes) {
+  constexpr std::size_t least_part = std::size_t{16} << 10U;
+  return levels.are_even() && levels.size() > 1 &&
+         bytes >= least_part * static_cast<std::size_t>(levels.size());
+}
+
+namespace {
 
 template <class T>
 std::vector<std::span<T>> parts_of(std::span<T> all, std::span<const std::int64_t> counts) {
@@ -53,89 +98,104 @@ void add_up(const std::vector<const T*>& terms, std::span<T> sum) {
   }
 }
 
+/// sent[r] goes to rank r of `comm`; the sum of what all have sent to this rank, itself among them,
+/// comes into `sum`. @param room  for as many numbers as all of them have
+template <class T>
+void sum_what_arrives(MPI_Comm comm, const std::vector<std::span<const T>>& sent, std::span<T> sum,
+                      T* room) {
+  int rank = 0;
+  check(MPI_Comm_rank(comm, &rank), "MPI_Comm_rank");
+  std::vector<std::span<T>> arrives;
+  std::vector<const T*> terms;
+  for (std::size_t r = 0; r < sent.size(); ++r) {
+    arrives.emplace_back(room + r * sum.size(), sum.size());
+    terms.push_back(r == static_cast<std::size_t>(rank) ? sent[r].data() : arrives[r].data());
+  }
+  exchange_in_pieces(comm, to_send(sent), to_receive(arrives));
+  add_up(terms, sum);
+}
+
 }  // namespace
 
-Ranks ranks_of(MPI_Comm comm) {
-  Ranks ranks{comm};
-  check(MPI_Comm_rank(comm, &ranks.rank), "MPI_Comm_rank");
-  check(MPI_Comm_size(comm, &ranks.size), "MPI_Comm_size");
-  if (ranks.size == 1) return ranks;
-  MPI_Comm node = MPI_COMM_NULL;
-  check(MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, ranks.rank, MPI_INFO_NULL, &node),
-        "MPI_Comm_split_type");
-  int here = 1;
-  check(MPI_Comm_size(node, &here), "MPI_Comm_size");
-  check(MPI_Comm_free(&node), "MPI_Comm_free");
-  int most = here;
-  check(MPI_Allreduce(MPI_IN_PLACE, &most, 1, MPI_INT, MPI_MAX, comm), "MPI_Allreduce");
-  ranks.by_pairs = most == 1 || most == ranks.size;
-  return ranks;
-}
-
 template <class T>
-bool gather_by_pairs(const Ranks& ranks, std::span<const T> mine, std::span<T> all,
+void gather_by_pairs(const Levels& levels, std::span<const T> mine, std::span<T> all,
                      std::span<const std::int64_t> counts) {
-  if (!go_by_pairs(ranks, all.size_bytes())) return false;
   const auto parts = parts_of(all, counts);
-  const std::span<T> own = parts[static_cast<std::size_t>(ranks.rank)];
-  const std::span<const std::byte> bytes = std::as_bytes(mine);
-  exchange_in_pieces(ranks.comm, std::vector(parts.size(), bytes), to_receive(parts));
+  const std::span<T> own = parts[static_cast<std::size_t>(levels.rank())];
   if (mine.data() != own.data()) std::ranges::copy(mine, own.begin());
-  return true;
+  std::vector<std::span<T>> rail;
+  for (int n = 0; n < levels.nodes(); ++n) rail.push_back(parts[levels.on_rail(n)]);
+  exchange_in_pieces(levels.rail(), std::vector(rail.size(), std::as_bytes(mine)),
+                     to_receive(rail));
+  for (int n = 0; n < levels.nodes(); ++n) {  // what came along this rail, to this node
+    std::vector<std::span<T>> node;
+    for (int p = 0; p < levels.places(); ++p) node.push_back(parts[levels.on_node(n, p)]);
+    const std::span<const std::byte> bytes = std::as_bytes(rail[static_cast<std::size_t>(n)]);
+    exchange_in_pieces(levels.node(), std::vector(node.size(), bytes), to_receive(node));
+  }
 }
 
 template <class T>
-void exchange_by_pairs(const Ranks& ranks, std::span<const T> send,
+void sum_parts_by_pairs(const Levels& levels, std::span<const T> values,
+                        std::span<const std::int64_t> counts, std::span<T> mine,
+                        std::vector<std::byte>& room) {
+  const auto parts = parts_of(values, counts);
+  const auto nodes = static_cast<std::size_t>(levels.nodes());
+  const auto places = static_cast<std::size_t>(levels.places());
+  std::size_t most = 0;
+  for (const auto& part : parts) most = std::max(most, part.size());
+  room.resize(std::max(room.size(), (nodes + std::max(nodes, places)) * most * sizeof(T)));
+  T* const of_nodes = reinterpret_cast<T*>(room.data());
+  T* const arriving = of_nodes + nodes * most;
+  // Of what this rank's rail needs, the sums over this node.
+  std::vector<std::span<const T>> sums;
+  for (int n = 0; n < levels.nodes(); ++n) {
+    if (places == 1) {
+      sums.push_back(parts[levels.on_rail(n)]);
+      continue;
+    }
+    std::vector<std::span<const T>> sent;
+    for (int p = 0; p < levels.places(); ++p) sent.push_back(parts[levels.on_node(n, p)]);
+    const std::span<T> sum(of_nodes + static_cast<std::size_t>(n) * most,
+                           parts[levels.on_rail(n)].size());
+    sum_what_arrives(levels.node(), sent, sum, arriving);
+    sums.push_back(sum);
+  }
+  sum_what_arrives(levels.rail(), sums, mine, arriving);
+}
+
+template <class T>
+void sum_by_pairs(const Levels& levels, std::span<T> values, std::vector<std::byte>& room) {
+  std::vector<std::int64_t> counts;
+  for (int r = 0; r < levels.size(); ++r) {
+    counts.push_back(part_of(static_cast<std::int64_t>(values.size()), r, levels.size()).size());
+  }
+  const std::span<T> mine = parts_of(values, counts)[static_cast<std::size_t>(levels.rank())];
+  sum_parts_by_pairs(levels, std::span<const T>(values), counts, mine, room);
+  gather_by_pairs(levels, std::span<const T>(mine), values, counts);
+}
+
+template <class T>
+void exchange_by_pairs(const Levels& levels, std::span<const T> send,
                        std::span<const std::int64_t> send_counts, std::span<T> received,
                        std::span<const std::int64_t> receive_counts) {
   const auto sent = parts_of(send, send_counts);
   const auto arrives = parts_of(received, receive_counts);
-  exchange_in_pieces(ranks.comm, to_send(sent), to_receive(arrives));
-  const auto own = static_cast<std::size_t>(ranks.rank);
+  exchange_in_pieces(levels.comm(), to_send(sent), to_receive(arrives));
+  const auto own = static_cast<std::size_t>(levels.rank());
   std::ranges::copy(sent[own], arrives[own].begin());
 }
 
-template <class T>
-bool sum_parts_by_pairs(const Ranks& ranks, std::span<const T> values,
-                        std::span<const std::int64_t> counts, std::span<T> mine,
-                        std::vector<std::byte>& room) {
-  if (!go_by_pairs(ranks, values.size_bytes())) return false;
-  const auto own = static_cast<std::size_t>(ranks.rank);
-  const auto parts = parts_of(values, counts);
-  room.resize(std::max(room.size(), parts.size() * mine.size_bytes()));
-  T* const first = reinterpret_cast<T*>(room.data());
-  std::vector<std::span<T>> received;
-  std::vector<const T*> terms;
-  for (std::size_t r = 0; r < parts.size(); ++r) {
-    received.emplace_back(first + r * mine.size(), mine.size());
-    terms.push_back(r == own ? parts[r].data() : received[r].data());
-  }
-  exchange_in_pieces(ranks.comm, to_send(parts), to_receive(received));
-  add_up(terms, mine);
-  return true;
-}
-
-template <class T>
-bool sum_by_pairs(const Ranks& ranks, std::span<T> values, std::vector<std::byte>& room) {
-  if (!go_by_pairs(ranks, values.size_bytes())) return false;
-  std::vector<std::int64_t> counts;
-  for (int r = 0; r < ranks.size; ++r) {
-    counts.push_back(part_of(static_cast<std::int64_t>(values.size()), r, ranks.size).size());
-  }
-  const std::span<T> mine = parts_of(values, counts)[static_cast<std::size_t>(ranks.rank)];
-  return sum_parts_by_pairs(ranks, std::span<const T>(values), counts, mine, room) &&
-         gather_by_pairs(ranks, std::span<const T>(mine), values, counts);
-}
-
-#define RELGRAD_INSTANTIATE(T)                                                                     \
-  template bool gather_by_pairs(const Ranks&, std::span<const T>, std::span<T>,                    \
-                                std::span<const std::int64_t>);                                    \
-  template void exchange_by_pairs(const Ranks&, std::span<const T>, std::span<const std::int64_t>, \
-                                  std::span<T>, std::span<const std::int64_t>);                    \
-  template bool sum_parts_by_pairs(const Ranks&, std::span<const T>,                               \
-                                   std::span<const std::int64_t>, std::span<T>,                    \
-                                   std::vector<std::byte>&);                                       \
-  template bool sum_by_pairs(const Ranks&, std::span<T>, std::vector<std::byte>&);
+#define RELGRAD_INSTANTIATE(T)                                                      \
+  template void gather_by_pairs(const Levels&, std::span<const T>, std::span<T>,    \
+                                std::span<const std::int64_t>);                     \
+  template void sum_parts_by_pairs(const Levels&, std::span<const T>,               \
+                                   std::span<const std::int64_t>, std::span<T>,     \
+                                   std::vector<std::byte>&);                        \
+  template void sum_by_pairs(const Levels&, std::span<T>, std::vector<std::byte>&); \
+  template void exchange_by_pairs(const Levels&, std::span<const T>,                \
+                                  std::span<const std::int64_t>, std::span<T>,      \
+                                  std::span<const std::int64_t>);
 RELGRAD_INSTANTIATE(float)
 RELGRAD_INSTANTIATE(double)
 

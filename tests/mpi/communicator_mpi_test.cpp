@@ -2,7 +2,9 @@
 
 #include <cmath>
 #include <numeric>
+#include <optional>
 
+#include "mpi/long_collectives.hpp"
 #include "relgrad/mpi/communicator.hpp"
 
 namespace relgrad::mpi {
@@ -129,6 +131,66 @@ TYPED_TEST(Collectives, AddUpWhatRanksHave) {
     comm.allreduce_sum(std::span(values));
     EXPECT_LE(farthest<T>(values, expected), tolerance);
   }
+}
+
+/// The ranks as two nodes of half of them each: what one machine can show of several.
+class TwoNodes {
+ public:
+  TwoNodes() {
+    MPI_Comm_dup(MPI_COMM_WORLD, &comm_);
+    MPI_Comm_rank(comm_, &rank_);
+    MPI_Comm_size(comm_, &size_);
+    MPI_Comm node = MPI_COMM_NULL;
+    MPI_Comm_split(comm_, rank_ / std::max(1, size_ / 2), rank_, &node);
+    levels_.emplace(comm_, node);
+  }
+  ~TwoNodes() {
+    levels_.reset();
+    MPI_Comm_free(&comm_);
+  }
+  TwoNodes(const TwoNodes&) = delete;
+  TwoNodes& operator=(const TwoNodes&) = delete;
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  const Levels& levels() const { return *levels_; }
+
+ private:
+  MPI_Comm comm_ = MPI_COMM_NULL;
+  int rank_ = 0;
+  int size_ = 1;
+  std::optional<Levels> levels_;
+};
+
+TEST(Levels, OfTwoNodesAreEvenWhereRanksAre) {
+  const TwoNodes nodes;
+  EXPECT_EQ(nodes.levels().are_even(), nodes.size() % std::max(1, nodes.size() / 2) == 0);
+  EXPECT_EQ(nodes.levels().size(), nodes.size());
+  if (nodes.size() == 4) {
+    EXPECT_EQ(nodes.levels().nodes(), 2);
+    EXPECT_EQ(nodes.levels().places(), 2);
+  }
+}
+
+// Node by node: (x_0 + x_1) + (x_2 + x_3), to the bits.
+TYPED_TEST(Collectives, AddUpAndGatherThroughTwoLevels) {
+  using T = TypeParam;
+  const TwoNodes nodes;
+  const Levels& levels = nodes.levels();
+  std::vector<T> values(300'001);
+  if (!go_by_pairs(levels, values.size() * sizeof(T))) GTEST_SKIP() << "uneven, or one rank alone";
+  std::vector<T> expected(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] = number<T>(nodes.rank(), i);
+    for (int n = 0; n < levels.nodes(); ++n) {
+      T sum = number<T>(n * levels.places(), i);
+      for (int p = 1; p < levels.places(); ++p) sum += number<T>(n * levels.places() + p, i);
+      expected[i] = n == 0 ? sum : expected[i] + sum;
+    }
+  }
+  std::vector<std::byte> room;
+  sum_by_pairs(levels, std::span(values), room);
+
+  EXPECT_EQ(farthest<T>(values, expected), T(0));
 }
 
 }  // namespace
