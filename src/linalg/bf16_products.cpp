@@ -53,7 +53,6 @@ Tile* room(std::vector<Tile>& memory, Index size) {
 /// A block of A, `runs` runs of `run` numbers, that is brought near in shares.
 class BlockAhead {
  public:
-  BlockAhead() = default;
   BlockAhead(const float* from, Index ld, Index run, Index runs, Index shares)
       : at_(from),
         ld_(ld),
@@ -94,9 +93,11 @@ class TiledProduct {
         b_tiles_(tiles_of(shape.n, tile_lines)) {
     constexpr double least_flops = 2e6;  // fewer are not worth starting threads
     if (shape.flops() > least_flops) threads_ = omp_get_max_threads();
-    // Long runs of memory: of A^T 4 KiB of each column, else as many rows as sums find room for.
+    // Long runs of memory: of A^T 4 KiB of each column, else as many rows as there is room for sums
+    // in the second level of cache.
     block_depth_ = a_is_left_ ? 32 : 4;
-    const Index most = a_is_left_ ? 4 : depth_tiles_ > block_depth_ ? 64 : 8;
+    const Index tall = std::clamp<Index>(1024 / b_tiles_, 8, 64);
+    const Index most = a_is_left_ ? 4 : depth_tiles_ > block_depth_ ? tall : 8;
     const Index a_tiles = tiles_of(shape.m, tile_lines);
     const Index blocks = tiles_of(tiles_of(a_tiles, most), threads_) * threads_;
     block_tiles_ = tiles_of(a_tiles, blocks);
