@@ -219,7 +219,7 @@ class Stopping(support.Test):
         run = self.folder / "run"
         words = ["train", "--data", data, "--run", run, "--schedule", "constant", "--epochs", 400,
                  "--batch-size", 20, "--patience", 3, "--keep-last", 2, "--keep-every", 0,
-                 "--save-every-seconds", 1e-6, "--lr", 0.005]
+                 "--save-every-seconds", 1e-6, "--background-save", "false", "--lr", 0.005]
         result = must(*words)
         self.assertIn("no better validation in 3 evaluations: stopped early", result.err)
         curve = metrics(run, "val")
