@@ -5,8 +5,6 @@
 #include <cmath>
 #include <vector>
 
-#include "relgrad/core/spread.hpp"
-
 namespace relgrad {
 
 namespace {
@@ -66,8 +64,9 @@ class LinkMeter {
     const double hops = passes * std::ceil(std::log2(ranks));
     const double bytes = std::max(message_bytes, smallest_message);
     const auto count = static_cast<std::size_t>(bytes / sizeof(float)) / ranks_;
-    const double latency = seconds_on_all_ranks(*world_, [&] { collective(1); });
-    const double seconds = seconds_on_all_ranks(*world_, [&] { collective(count); });
+    // What is usual, not what is best: a step meets both ways of a link and many connections.
+    const double latency = seconds_on_all_ranks(*world_, [&] { collective(1); }).median;
+    const double seconds = seconds_on_all_ranks(*world_, [&] { collective(count); }).median;
     const double sent = passes * static_cast<double>(count * sizeof(float)) * (ranks - 1);
     return {latency / hops, sent / std::max(seconds - latency, sent / fastest)};
   }
@@ -81,7 +80,7 @@ class LinkMeter {
 
 }  // namespace
 
-double seconds_on_all_ranks(const mpi::Communicator& comm, const std::function<void()>& work) {
+Spread seconds_on_all_ranks(const mpi::Communicator& comm, const std::function<void()>& work) {
   work();  // first touch of memory, first use of a connection
   std::vector<double> seconds;
   for (int i = 0; i < repetitions; ++i) {
@@ -92,7 +91,7 @@ double seconds_on_all_ranks(const mpi::Communicator& comm, const std::function<v
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   comm.allreduce_max(seconds);
-  return spread_of(seconds).median;  // a step meets what is usual, not what is best
+  return spread_of(seconds);
 }
 
 GridLinks measure_links(const mpi::Communicator& comm, const StepShape& shape) {

@@ -76,8 +76,9 @@ void measure_products(const mpi::Communicator& comm, const Products& products,
   const Index few = std::clamp<Index>(batch / shape.ranks, 1, most / 4);
   const Index many = std::clamp<Index>(batch, 2 * few, most);
   LayerProducts<T> layer(products, d, columns, many);
-  const double of_few = seconds_on_all_ranks(comm, [&] { layer.run(few); });
-  const double of_many = seconds_on_all_ranks(comm, [&] { layer.run(many); });
+  // The fastest call: ranks compute at the same time here, in a step not all of them do.
+  const double of_few = seconds_on_all_ranks(comm, [&] { layer.run(few); }).least;
+  const double of_many = seconds_on_all_ranks(comm, [&] { layer.run(many); }).least;
   const double weights = static_cast<double>(d * columns);
   // At least half of what the larger batch took is its flops.
   const double a_sample = std::max((of_many - of_few) / static_cast<double>(many - few),
@@ -99,7 +100,7 @@ double optimizer_bytes_a_second(const mpi::Communicator& comm, const StepShape& 
   std::vector<T> values(count, T{1});
   std::vector<T> moment(count * moments, T{0});
   const std::vector<T> gradient(step, T(0.01));
-  const double seconds = seconds_on_all_ranks(comm, [&] {
+  const Spread seconds = seconds_on_all_ranks(comm, [&] {
     for (std::size_t begin = 0; begin < count; begin += step) {
       const std::size_t size = std::min(step, count - begin);
       UpdateTile<T> tile;
@@ -111,7 +112,7 @@ double optimizer_bytes_a_second(const mpi::Communicator& comm, const StepShape& 
       optimizer.apply(tile, 0, static_cast<double>(shape.batch_size), 1e-6);
     }
   });
-  return static_cast<double>(count * 2 * (1 + moments) * sizeof(T)) / seconds;
+  return static_cast<double>(count * 2 * (1 + moments) * sizeof(T)) / seconds.least;
 }
 
 /// Forward and backward pass of one element-wise layer and the latent density.
@@ -129,11 +130,11 @@ double seconds_an_element(const mpi::Communicator& comm, const Products& product
   GradientBuffer<T> sink(flow.parameters(), products);
   sink.clear();
   const auto gradient = make_linear_gradient<T>(GradientKind::relative);
-  const double seconds = seconds_on_all_ranks(comm, [&] {
+  const Spread seconds = seconds_on_all_ranks(comm, [&] {
     forward(flow, workspace);
     backward(flow, workspace, *gradient, sink);
   });
-  return seconds / static_cast<double>(dimension * samples);
+  return seconds.least / static_cast<double>(dimension * samples);
 }
 
 }  // namespace
