@@ -1,4 +1,4 @@
-#include "relgrad/train/audit_order.hpp"
+#include "commands/audit_order.hpp"
 
 #include <fmt/format.h>
 

@@ -2,11 +2,11 @@
 
 #include <memory>
 
+#include "bench/bench_exchange.hpp"
+#include "bench/bench_products.hpp"
+#include "bench/bench_step.hpp"
 #include "command.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/train/bench_exchange.hpp"
-#include "relgrad/train/bench_products.hpp"
-#include "relgrad/train/bench_step.hpp"
 
 namespace relgrad::cli {
 

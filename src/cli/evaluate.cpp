@@ -1,4 +1,4 @@
-#include "relgrad/train/evaluate.hpp"
+#include "commands/evaluate.hpp"
 
 #include <memory>
 

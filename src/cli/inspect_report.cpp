@@ -4,12 +4,12 @@
 
 #include <fstream>
 
+#include "options/option_table.hpp"
 #include "parse.hpp"
 #include "relgrad/checkpoint/checkpoint.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/data/dataset.hpp"
 #include "relgrad/hdf5/file.hpp"
-#include "relgrad/train/option_table.hpp"
 
 namespace relgrad::cli {
 

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "commands/evaluate.hpp"
 #include "option.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/train/evaluate.hpp"
 
 namespace relgrad::cli {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "relgrad/train/option_value.hpp"
+#include "options/option_value.hpp"
 
 namespace relgrad::cli {
 

@@ -1,4 +1,4 @@
-#include "relgrad/train/plan.hpp"
+#include "bench/plan.hpp"
 
 #include <memory>
 

@@ -1,4 +1,4 @@
-#include "relgrad/train/sample.hpp"
+#include "commands/sample.hpp"
 
 #include <memory>
 

@@ -1,8 +1,8 @@
 #include <memory>
 
 #include "command.hpp"
+#include "commands/evaluate.hpp"
 #include "model_options.hpp"
-#include "relgrad/train/evaluate.hpp"
 
 namespace relgrad::cli {
 

@@ -3,8 +3,8 @@
 #include <memory>
 
 #include "command.hpp"
-#include "relgrad/train/option_table.hpp"
-#include "relgrad/train/trainer.hpp"
+#include "options/option_table.hpp"
+#include "train/trainer.hpp"
 
 namespace relgrad::cli {
 

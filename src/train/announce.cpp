@@ -6,8 +6,8 @@
 #include <cmath>
 
 #include "relgrad/core/log.hpp"
-#include "relgrad/train/product_choice.hpp"
-#include "relgrad/train/progress.hpp"
+#include "run/progress.hpp"
+#include "tuning/product_choice.hpp"
 
 namespace relgrad {
 

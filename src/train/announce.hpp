@@ -1,9 +1,9 @@
 #pragma once
 /// What a run says of itself before it starts and when it is done.
 #include "relgrad/exchange/exchange.hpp"
-#include "relgrad/train/model.hpp"
-#include "relgrad/train/overlap.hpp"
-#include "relgrad/train/resume.hpp"
+#include "run/resume.hpp"
+#include "start/model.hpp"
+#include "tuning/overlap.hpp"
 
 namespace relgrad {
 

@@ -1,32 +1,32 @@
-#include "relgrad/train/trainer.hpp"
+#include "train/trainer.hpp"
 
 #include <fmt/format.h>
 
 #include <chrono>
 #include <cmath>
 
+#include "evaluation/evaluation.hpp"
+#include "options/option_table.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
 #include "relgrad/mpi/agreement.hpp"
 #include "relgrad/optim/schedule.hpp"
-#include "relgrad/train/determinism.hpp"
-#include "relgrad/train/evaluation.hpp"
-#include "relgrad/train/log_abs_det_tracker.hpp"
-#include "relgrad/train/metrics.hpp"
-#include "relgrad/train/option_table.hpp"
-#include "relgrad/train/product_choice.hpp"
-#include "relgrad/train/progress.hpp"
-#include "relgrad/train/resume.hpp"
-#include "relgrad/train/run_checkpoints.hpp"
-#include "relgrad/train/run_directory.hpp"
-#include "relgrad/train/saver.hpp"
-#include "relgrad/train/sharing.hpp"
-#include "relgrad/train/step.hpp"
-#include "relgrad/train/step_guard.hpp"
-#include "relgrad/train/stop.hpp"
-#include "relgrad/train/whitening.hpp"
+#include "run/fault.hpp"
+#include "run/log_abs_det_tracker.hpp"
+#include "run/metrics.hpp"
+#include "run/progress.hpp"
+#include "run/resume.hpp"
+#include "run/run_checkpoints.hpp"
+#include "run/run_directory.hpp"
+#include "run/saver.hpp"
+#include "run/step_guard.hpp"
+#include "run/stop.hpp"
+#include "start/whitening.hpp"
+#include "step/step.hpp"
 #include "train/announce.hpp"
-#include "train/fault.hpp"
+#include "tuning/determinism.hpp"
+#include "tuning/product_choice.hpp"
+#include "tuning/sharing.hpp"
 
 namespace relgrad {
 

@@ -1,6 +1,6 @@
 #pragma once
 /// A gradient held whole, in the layout of the parameter store: for tests, clipping by global norm
-/// and small models. The fused update (train/step) never forms it.
+/// and small models. The fused update (src/step) never forms it.
 #include <vector>
 
 #include "relgrad/gradient/sink.hpp"

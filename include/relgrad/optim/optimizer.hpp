@@ -13,7 +13,7 @@ OptimizerKind parse_optimizer_kind(std::string_view name);  // @throws UsageErro
 std::string_view name_of(OptimizerKind kind);
 
 /// natural: sgd along a relative gradient that is scaled by the diagonals of its Fisher information
-/// (train/relative_scales.hpp), adam for splines.
+/// (src/step/relative_scales.hpp), adam for splines.
 struct OptimizerOptions {
   OptimizerKind kind = OptimizerKind::adam;
   double momentum = 0.9;  // momentum: velocity = momentum * velocity + g

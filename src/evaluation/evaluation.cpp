@@ -1,0 +1,285 @@
+#include "evaluation/evaluation.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numbers>
+#include <numeric>
+#include <utility>
+
+#include "evaluation/reconstruction.hpp"
+#include "relgrad/core/error.hpp"
+#include "relgrad/core/partition.hpp"
+#include "relgrad/likelihood/log_likelihood.hpp"
+#include "relgrad/mpi/agreement.hpp"
+
+namespace relgrad {
+
+namespace {
+
+/// Sums over samples of all ranks; means and errors come from them alone. Squares are about a
+/// common `center`, so that the variance does not cancel.
+struct Sums {
+  double nats = 0, squares = 0, logit_nats = 0, count = 0, nonfinite = 0;
+};
+
+// Samples are added up in blocks of this many rows, and the blocks in their order, whoever computed
+// them: the bits do not depend on the number of ranks.
+constexpr std::int64_t block_rows = 32;
+
+template <class T>
+class Evaluator {
+ public:
+  Evaluator(const Model<T>& model, const SplitReader& split, const EvaluationRequest& request,
+            double log_abs_det)
+      : model_(model),
+        split_(split),
+        request_(request),
+        log_abs_det_(log_abs_det),
+        workspace_(*model.flow, std::max<Index>(1, request.batch_size)),
+        x_(model.flow->dimension(), std::max<Index>(1, request.batch_size)) {}
+
+  /// Mean over draws of log p(v) of rows [begin, end), nats; `logit` likewise, in logit space.
+  /// Collective over a row group, whose ranks may bring different numbers of rows. False if another
+  /// rank of it has trouble.
+  /// @param latents  columns of the batch under way, in the order of the group's ranks
+  bool score(std::uint64_t begin, std::uint64_t end, std::vector<double>& nats,
+             std::vector<double>& logit,
+             const std::function<void(const ConstMatrixMap<T>&)>& latents = nullptr) {
+    const auto trouble = mpi::trouble_in([&] { split_.read_range(begin, end, raw_); });
+    if (trouble) {
+      workspace_.load(nullptr, -1);
+      throw *trouble;
+    }
+    const std::size_t count = static_cast<std::size_t>(raw_.count);
+    nats.assign(count, 0.0);
+    logit.assign(count, 0.0);
+    for (std::int64_t draw = 0; draw < request_.draws; ++draw) {
+      const NoiseKey noise{request_.seed, Purpose::dequantize_eval,
+                           static_cast<std::uint32_t>(draw)};
+      log_slope_.assign(count, log_abs_det_);
+      model_.transform->forward(raw_, noise, MatrixMap<T>(x_.data(), x_.rows(), raw_.count),
+                                log_slope_);
+      if (!workspace_.load(x_.data(), raw_.count)) return false;
+      const std::span<double> log_likelihood = workspace_.own_log_likelihood();
+      std::ranges::copy(log_slope_, log_likelihood.begin());
+      forward(*model_.flow, workspace_);
+      if (latents && draw == 0) latents(workspace_.input_of(model_.flow->layer_count()));
+      std::vector<double> logit_slope(count, 0.0);
+      if (raw_.type == ElementType::uint8) {
+        add_logit_log_slope(raw_, noise, model_.transform_options.logit_a, logit_slope);
+      }
+      for (std::size_t n = 0; n < count; ++n) {
+        nats[n] += log_likelihood[n] / static_cast<double>(request_.draws);
+        logit[n] += (log_likelihood[n] - logit_slope[n]) / static_cast<double>(request_.draws);
+      }
+    }
+    return true;
+  }
+
+ private:
+  const Model<T>& model_;
+  const SplitReader& split_;
+  const EvaluationRequest& request_;
+  double log_abs_det_;
+  Workspace<T> workspace_;
+  Matrix<T> x_;  // D x batch size
+  std::vector<double> log_slope_;
+  RawBatch raw_;
+};
+
+/// Adds the samples of rows first_row, first_row + 1, ... to their blocks.
+void add(std::vector<Sums>& blocks, std::int64_t first_row, const std::vector<double>& nats,
+         const std::vector<double>& logit, double center) {
+  for (std::size_t n = 0; n < nats.size(); ++n) {
+    Sums& sums = blocks[(static_cast<std::size_t>(first_row) + n) / block_rows];
+    if (!std::isfinite(nats[n])) {
+      sums.nonfinite += 1;
+      continue;
+    }
+    sums.count += 1;
+    sums.nats += nats[n] - center;
+    sums.squares += (nats[n] - center) * (nats[n] - center);
+    sums.logit_nats += logit[n];
+  }
+}
+
+Sums total_of(std::vector<Sums> blocks, const mpi::Communicator& comm) {
+  static_assert(sizeof(Sums) == 5 * sizeof(double));
+  // exact: one rank has a block's sums, the others 0
+  comm.allreduce_sum(std::span(&blocks[0].nats, 5 * blocks.size()));
+  Sums total;
+  for (const Sums& block : blocks) {
+    total.nats += block.nats;
+    total.squares += block.squares;
+    total.logit_nats += block.logit_nats;
+    total.count += block.count;
+    total.nonfinite += block.nonfinite;
+  }
+  return total;
+}
+
+Evaluation from_sums(const Sums& sums, double center, const SplitReader& split,
+                     const EvaluationRequest& request) {
+  Evaluation result;
+  result.split = request.split;
+  result.draws = request.draws;
+  result.samples = static_cast<std::int64_t>(sums.count);
+  result.nonfinite = static_cast<std::int64_t>(sums.nonfinite);
+  const double n = std::max(1.0, sums.count);
+  const double mean = sums.nats / n;
+  const double variance = n > 1 ? std::max(0.0, (sums.squares - n * mean * mean) / (n - 1)) : 0.0;
+  result.log_likelihood_pixel_nats = center + mean;
+  result.standard_error_nats = std::sqrt(variance / n);
+  if (split.type() == ElementType::uint8) result.log_likelihood_logit_nats = sums.logit_nats / n;
+  result.bits_per_dim = bits_per_dim(result.log_likelihood_pixel_nats, split.dimension());
+  result.standard_error_bits_per_dim =
+      result.standard_error_nats / (static_cast<double>(split.dimension()) * std::numbers::ln2);
+  return result;
+}
+
+/// The rows that a rank scores in one call: its part of the blocks, batch by batch.
+struct Batching {
+  std::int64_t blocks;
+  std::int64_t rows;
+  std::int64_t batch_size;
+  int ranks;
+
+  Range batch_of(int rank, std::int64_t offset) const {
+    const Range own = part_of(blocks, rank, ranks);
+    const std::int64_t last = std::min(own.end * block_rows, rows);
+    const std::int64_t begin = std::min(own.begin * block_rows + offset, last);
+    return {begin, std::min(begin + batch_size, last)};
+  }
+};
+
+/// Hands on the latent values of a batch, rank by rank of the group whose samples they are.
+template <class T>
+void hand_on(const LatentSink<T>& latents, const Flow<T>& flow, const Batching& batching, int rank,
+             std::int64_t offset, const ConstMatrixMap<T>& z) {
+  const int together = flow.row_group() == nullptr ? 1 : flow.row_group()->size();
+  const int first = rank / together * together;
+  Index column = 0;
+  for (int member = first; member < first + together; ++member) {
+    const Range rows = batching.batch_of(member, offset);
+    latents(rows, flow.own(),
+            ConstMatrixMap<T>(z.data() + z.rows() * column, z.rows(), rows.size()));
+    column += rows.size();
+  }
+}
+
+}  // namespace
+
+template <class T>
+double shared_log_abs_det(const Flow<T>& flow, const mpi::Communicator& comm) {
+  // The ranks of a row group work on one layer together; the first of them tells the result.
+  const RowGroup<T>* group = flow.row_group();
+  const int together = group == nullptr ? 1 : group->size();
+  std::vector<double> parts(flow.layer_count());
+  mpi::together(comm, [&] {
+    parts = log_abs_det_by_layer(flow, static_cast<std::size_t>(comm.rank() / together),
+                                 static_cast<std::size_t>(comm.world_size() / together));
+  });
+  if (comm.rank() % together != 0) std::ranges::fill(parts, 0.0);
+  comm.allreduce_sum(std::span(parts));  // exact: one rank has the value, the others 0
+  return std::accumulate(parts.begin(), parts.end(), 0.0);
+}
+
+template <class T>
+Evaluation evaluate_split(const Model<T>& model, const SplitReader& split,
+                          const EvaluationRequest& request, const mpi::Communicator& comm,
+                          const ScoreSink& scores, const LatentSink<T>& latents) {
+  const auto start = std::chrono::steady_clock::now();
+  const double log_abs_det = shared_log_abs_det(*model.flow, comm);
+  const std::int64_t rows = static_cast<std::int64_t>(split.rows());
+  const std::int64_t wanted = request.samples > 0 ? std::min(rows, request.samples) : rows;
+  const std::int64_t blocks = (wanted + block_rows - 1) / block_rows;
+  const Batching batching{blocks, wanted, request.batch_size, comm.world_size()};
+
+  std::vector<Sums> block_sums(static_cast<std::size_t>(blocks));
+  double center = 0;
+  mpi::together(comm, [&] {
+    Evaluator<T> evaluator(model, split, request, log_abs_det);
+    std::vector<double> nats;
+    std::vector<double> logit;
+    // The first sample's value is near the mean: a centre that every rank computes alike.
+    if (!evaluator.score(0, 1, nats, logit)) return;
+    center = std::isfinite(nats[0]) ? nats[0] : 0.0;
+    // As many calls on every rank: those of a row group compute together.
+    const std::int64_t most = part_of(blocks, 0, comm.world_size()).size() * block_rows;
+    for (std::int64_t offset = 0; offset < most; offset += request.batch_size) {
+      const Range batch = batching.batch_of(comm.rank(), offset);
+      const auto begin = static_cast<std::uint64_t>(batch.begin);
+      const auto take = [&](const ConstMatrixMap<T>& z) {
+        if (latents) hand_on(latents, *model.flow, batching, comm.rank(), offset, z);
+      };
+      if (!evaluator.score(begin, static_cast<std::uint64_t>(batch.end), nats, logit, take)) return;
+      add(block_sums, batch.begin, nats, logit, center);
+      if (scores) scores(begin, nats);
+    }
+  });
+  Evaluation result = from_sums(total_of(std::move(block_sums), comm), center, split, request);
+  result.log_abs_det_nats = log_abs_det;
+  result.inverse_error = inverse_error(*model.flow);
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return result;
+}
+
+nlohmann::json to_json(const Evaluation& e, std::int64_t step) {
+  nlohmann::json json = {{"split", e.split},
+                         {"samples", e.samples},
+                         {"draws", e.draws},
+                         {"nonfinite", e.nonfinite},
+                         {"log_likelihood_pixel_nats", e.log_likelihood_pixel_nats},
+                         {"log_likelihood_logit_nats", nullptr},
+                         {"standard_error_nats", e.standard_error_nats},
+                         {"bits_per_dim", e.bits_per_dim},
+                         {"standard_error_bits_per_dim", e.standard_error_bits_per_dim},
+                         {"log_abs_det_nats", e.log_abs_det_nats},
+                         {"seconds", e.seconds},
+                         {"step", step}};
+  if (e.log_likelihood_logit_nats) json["log_likelihood_logit_nats"] = *e.log_likelihood_logit_nats;
+  if (e.inverse_error) json["inverse_error"] = *e.inverse_error;
+  return json;
+}
+
+std::string describe(const Evaluation& e, Index dimension, bool is_8_bit) {
+  std::string text = fmt::format("{} split: {} samples, {} dequantization draw{}\n", e.split,
+                                 e.samples, e.draws, e.draws == 1 ? "" : "s");
+  text += fmt::format("  bits per dimension      {:.4f} +- {:.4f} (standard error)\n",
+                      e.bits_per_dim, e.standard_error_bits_per_dim);
+  text += fmt::format("  log-likelihood          {:.2f} +- {:.2f} nats ({})\n",
+                      e.log_likelihood_pixel_nats, e.standard_error_nats,
+                      is_8_bit ? "pixel nats: over 0-255" : "in data units");
+  if (e.log_likelihood_logit_nats) {
+    text += fmt::format("                          {:.2f} nats (logit-space nats)\n",
+                        *e.log_likelihood_logit_nats);
+  }
+  text += fmt::format("  sum of log|det W|       {:.2f} nats over {} dimensions\n",
+                      e.log_abs_det_nats, dimension);
+  if (e.inverse_error) {
+    text += fmt::format("  learned inverses        |RW - I| / sqrt(D) about {:.1e}\n",
+                        *e.inverse_error);
+  }
+  if (e.nonfinite > 0) {
+    text += fmt::format(
+        "  NOT FINITE              {} samples; they are left out of the mean, which is therefore "
+        "no "
+        "likelihood of this split\n",
+        e.nonfinite);
+  }
+  return text;
+}
+
+template double shared_log_abs_det(const Flow<float>&, const mpi::Communicator&);
+template double shared_log_abs_det(const Flow<double>&, const mpi::Communicator&);
+template Evaluation evaluate_split(const Model<float>&, const SplitReader&,
+                                   const EvaluationRequest&, const mpi::Communicator&,
+                                   const ScoreSink&, const LatentSink<float>&);
+template Evaluation evaluate_split(const Model<double>&, const SplitReader&,
+                                   const EvaluationRequest&, const mpi::Communicator&,
+                                   const ScoreSink&, const LatentSink<double>&);
+
+}  // namespace relgrad

@@ -1,0 +1,63 @@
+#pragma once
+/// Exact evaluation: every sample once, on any number of ranks, sums and counts in double.
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "relgrad/mpi/communicator.hpp"
+#include "start/model.hpp"
+
+namespace relgrad {
+
+struct Evaluation {
+  std::string split;
+  std::int64_t samples = 0;                         // finite ones: the mean is over these
+  std::int64_t nonfinite = 0;                       // samples whose log-likelihood is not finite
+  std::int64_t draws = 1;                           // dequantization draws, averaged per sample
+  double log_likelihood_pixel_nats = 0;             // mean over samples, data units
+  std::optional<double> log_likelihood_logit_nats;  // 8-bit data only
+  double standard_error_nats = 0;                   // of the mean, over samples
+  double bits_per_dim = 0;
+  double standard_error_bits_per_dim = 0;
+  double log_abs_det_nats = 0;          // sum_k log|det W_k|
+  std::optional<double> inverse_error;  // of learned inverses (evaluation/reconstruction.hpp)
+  double seconds = 0;
+};
+
+struct EvaluationRequest {
+  std::string split;
+  std::int64_t draws = 1;
+  std::int64_t batch_size = 500;  // samples of a rank at once
+  std::int64_t samples = 0;       // the first ones of the split; 0: all
+  std::uint64_t seed = 1;
+};
+
+/// Called per rank with the per-sample log-likelihoods (nats, data units) of rows
+/// [begin, begin + size), averaged over draws; null when only the sums are wanted.
+using ScoreSink = std::function<void(std::uint64_t begin, std::span<const double> nats)>;
+
+/// Called per rank with latent values z = f(x) of the first draw, |coordinates| x |rows|: all
+/// coordinates, or in a row group those of this rank for the samples of every rank of the group.
+template <class T>
+using LatentSink =
+    std::function<void(Range rows, Range coordinates, const ConstMatrixMap<T>& latent)>;
+
+/// Collective. sum_k log|det W_k| in nats, the LU work spread over the ranks.
+template <class T>
+double shared_log_abs_det(const Flow<T>& flow, const mpi::Communicator& comm);
+
+/// Collective. log p(v) = log p_net(x) + log-slope of the transform, x = transform(v + noise); the
+/// noise is a function of (seed, draw, sample), the same for every number of ranks.
+template <class T>
+Evaluation evaluate_split(const Model<T>& model, const SplitReader& split,
+                          const EvaluationRequest& request, const mpi::Communicator& comm,
+                          const ScoreSink& scores = nullptr,
+                          const LatentSink<T>& latents = nullptr);
+
+/// The figures as the contract of `relgrad evaluate --json` has them.
+nlohmann::json to_json(const Evaluation& evaluation, std::int64_t step);
+/// Several lines for people, both unit conventions, each labelled.
+std::string describe(const Evaluation& evaluation, Index dimension, bool is_8_bit);
+
+}  // namespace relgrad

@@ -1,0 +1,85 @@
+#include "evaluation/reconstruction.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "relgrad/core/random.hpp"
+#include "relgrad/optim/geco.hpp"
+
+namespace relgrad {
+
+namespace {
+
+constexpr Index draws = 32;
+
+template <class T>
+std::vector<const LinearLayer<T>*> linear_layers(const Flow<T>& flow) {
+  std::vector<const LinearLayer<T>*> linear;
+  for (std::size_t i = 0; i < flow.layer_count(); ++i) {
+    if (const auto* layer = dynamic_cast<const LinearLayer<T>*>(&flow.layer(i))) {
+      linear.push_back(layer);
+    }
+  }
+  return linear;
+}
+
+/// This rank's coordinates of standard normal columns, the same wherever they are drawn.
+template <class T>
+Matrix<T> normal_columns(Index dimension, const Range& own) {
+  Matrix<T> columns(own.size(), draws);
+  std::vector<double> column(static_cast<std::size_t>(dimension));
+  for (Index n = 0; n < draws; ++n) {
+    RandomStream(0, Purpose::probe, 0, static_cast<std::uint64_t>(n)).normal(std::span(column));
+    columns.col(n) =
+        Eigen::Map<const Vector<double>>(column.data() + own.begin, own.size()).template cast<T>();
+  }
+  return columns;
+}
+
+}  // namespace
+
+template <class T>
+std::optional<Reconstruction> reconstruction_of(const Flow<T>& flow, const TrainOptions& options,
+                                                std::int64_t updates) {
+  if (options.gradient != "self-normalizing" || options.reconstruction == "newton") return {};
+  Reconstruction result;
+  double log_factor = 0;
+  const auto layers = linear_layers(flow);
+  for (const LinearLayer<T>* layer : layers) {
+    result.error += reconstruction_error(layer->reconstruction(), updates);
+    log_factor += static_cast<double>(layer->reconstruction()[0]);
+  }
+  result.weight =
+      options.reconstruction_weight * std::exp(log_factor / static_cast<double>(layers.size()));
+  return result;
+}
+
+template <class T>
+std::optional<double> inverse_error(const Flow<T>& flow) {
+  if (!flow.keeps_inverse()) return {};
+  const Matrix<T> x = normal_columns<T>(flow.dimension(), flow.own());
+  Matrix<T> y(x.rows(), draws);
+  Matrix<T> again(x.rows(), draws);
+  double largest = 0;
+  for (const LinearLayer<T>* layer : linear_layers(flow)) {
+    layer->forward(ConstMatrixMap<T>(x.data(), x.rows(), draws),
+                   MatrixMap<T>(y.data(), x.rows(), draws), {});
+    layer->learned_inverse(ConstMatrixMap<T>(y.data(), x.rows(), draws),
+                           MatrixMap<T>(again.data(), x.rows(), draws));
+    double squares = (again - x).template cast<double>().squaredNorm();
+    if (flow.row_group() != nullptr) flow.row_group()->sum(std::span(&squares, 1));
+    const double mean = squares / static_cast<double>(draws * flow.dimension());
+    largest = std::max(largest, std::sqrt(mean));
+  }
+  return largest;
+}
+
+template std::optional<Reconstruction> reconstruction_of(const Flow<float>&, const TrainOptions&,
+                                                         std::int64_t);
+template std::optional<Reconstruction> reconstruction_of(const Flow<double>&, const TrainOptions&,
+                                                         std::int64_t);
+template std::optional<double> inverse_error(const Flow<float>&);
+template std::optional<double> inverse_error(const Flow<double>&);
+
+}  // namespace relgrad

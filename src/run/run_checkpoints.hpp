@@ -1,0 +1,40 @@
+#pragma once
+/// The checkpoints of one run: which tensors and which words go in, and how they come back.
+#include "run/resume.hpp"
+#include "start/model.hpp"
+
+namespace relgrad {
+
+template <class T>
+class RunCheckpoints {
+ public:
+  /// Everything named here must outlive it.
+  RunCheckpoints(const TrainOptions& options, const DatasetInfo& dataset, Model<T>& model,
+                 const Exchange<T>& exchange, const nlohmann::json& choices,
+                 const mpi::Communicator& comm);
+
+  /// Collective. Parameters, moments and transform tables, with `state` in the manifest.
+  checkpoint::Save begin(const RunState& state, checkpoint::Writing writing);
+  /// Collective. The same into DIRECTORY/ckpt: no checkpoint of the run, nothing counts or finds
+  /// it.
+  checkpoint::SaveResult save_aside(const std::filesystem::path& directory, const RunState& state);
+  /// Collective. Fills parameters and moments from the first candidate that can be loaded (a
+  /// damaged one is warned of and the next tried) and returns its state.
+  /// @throws CheckpointError if none can.
+  RunState load(const ResumePoint& resume);
+
+ private:
+  checkpoint::Save begin_in(const std::filesystem::path& directory, const RunState& state,
+                            checkpoint::Writing writing);
+  std::vector<checkpoint::MutableBlock> blocks();
+  nlohmann::json manifest_state(const RunState& state) const;
+
+  const TrainOptions* options_;
+  const DatasetInfo* dataset_;
+  Model<T>* model_;
+  const Exchange<T>* exchange_;
+  nlohmann::json choices_;
+  const mpi::Communicator* comm_;
+};
+
+}  // namespace relgrad

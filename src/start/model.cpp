@@ -1,0 +1,287 @@
+#include "start/model.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "relgrad/core/error.hpp"
+#include "relgrad/core/log.hpp"
+#include "relgrad/core/partition.hpp"
+#include "relgrad/mpi/agreement.hpp"
+#include "start/kinked_start.hpp"
+
+namespace relgrad {
+
+namespace {
+
+// Values of real-valued data from which a transform is fitted (rows x D): 256 MiB of doubles.
+constexpr std::int64_t fit_values_at_most = std::int64_t{1} << 25U;
+constexpr std::int64_t rows_at_once = 1000;
+
+TransformOptions transform_options_of(const TrainOptions& options, const DatasetInfo& dataset) {
+  TransformOptions transform;
+  transform.logit_a = options.logit_a;
+  transform.marginal_pseudo_count = options.marginal_pseudo_count;
+  if (options.marginal) {
+    transform.kind = TransformKind::marginal;
+  } else if (options.transform == "auto") {
+    transform.kind =
+        dataset.type == ElementType::uint8 ? TransformKind::logit : TransformKind::standardize;
+  } else {
+    transform.kind = parse_transform_kind(options.transform);
+  }
+  if (transform.kind == TransformKind::logit && dataset.type != ElementType::uint8) {
+    throw UsageError(
+        "--transform: logit is for 8-bit images, this data set is real-valued; use standardize, "
+        "none or --marginal");
+  }
+  return transform;
+}
+
+template <class T>
+std::unique_ptr<Transform<T>> fit_to_levels(const TransformOptions& options,
+                                            const SplitReader& train,
+                                            const mpi::Communicator& comm) {
+  LevelCounts counts;
+  counts.dimension = train.dimension();
+  counts.counts.assign(static_cast<std::size_t>(256 * train.dimension()), 0);
+  const Range part =
+      part_of(static_cast<std::int64_t>(train.rows()), comm.rank(), comm.world_size());
+  mpi::together(comm, [&] {
+    RawBatch batch;
+    for (std::int64_t row = part.begin; row < part.end; row += rows_at_once) {
+      const std::int64_t end = std::min(row + rows_at_once, part.end);
+      train.read_range(static_cast<std::uint64_t>(row), static_cast<std::uint64_t>(end), batch);
+      counts.add(batch);
+    }
+  });
+  comm.allreduce_sum(std::span(counts.counts));
+  return fit_transform<T>(options, counts);
+}
+
+template <class T>
+std::unique_ptr<Transform<T>> fit_to_values(const TransformOptions& options,
+                                            const SplitReader& train,
+                                            const mpi::Communicator& comm) {
+  // Every rank reads the same evenly spaced rows.
+  const std::int64_t rows = static_cast<std::int64_t>(train.rows());
+  const std::int64_t used =
+      std::min(rows, std::max<std::int64_t>(1000, fit_values_at_most / train.dimension()));
+  Matrix<double> sample(train.dimension(), used);
+  mpi::together(comm, [&] {
+    RawBatch batch;
+    for (std::int64_t i = 0; i < used; ++i) {
+      const std::uint64_t row = static_cast<std::uint64_t>(i * rows / used);
+      train.read_range(row, row + 1, batch);
+      for (Index d = 0; d < train.dimension(); ++d) {
+        sample(d, i) = static_cast<double>(batch.float32_data()[d]);
+      }
+    }
+  });
+  return fit_transform<T>(options, sample);
+}
+
+template <class T>
+constexpr checkpoint::TensorType tensor_type = sizeof(T) == 4 ? checkpoint::TensorType::float32
+                                                              : checkpoint::TensorType::float64;
+
+const nlohmann::json& model_state(const checkpoint::Found& found) {
+  return found.manifest.at("state").at("model");
+}
+
+}  // namespace
+
+LayerSpec activation_spec(const std::string& kind, const TrainOptions& options) {
+  if (kind == "smooth-leaky-relu") return {kind, {{"slope", options.leaky_slope}}};
+  if (kind == "leaky-tanh") {
+    return {kind, {{"scale", options.tanh_scale}, {"slope", options.leaky_slope}}};
+  }
+  if (kind == "spline") {
+    return {kind,
+            {{"bins", static_cast<double>(options.spline_bins)}, {"bound", options.spline_bound}}};
+  }
+  return {kind, {}};
+}
+
+GradientOptions gradient_options_of(const TrainOptions& options) {
+  GradientOptions gradient(parse_gradient_kind(options.gradient));
+  gradient.inverse_every = options.inverse_every;
+  gradient.reconstruction_weight = options.reconstruction_weight;
+  gradient.symmetric = options.reconstruction == "symmetric";
+  if (options.reconstruction == "newton") {
+    gradient.newton_rows = options.newton_rows > 0 ? options.newton_rows : options.batch_size;
+  }
+  return gradient;
+}
+
+template <class T>
+Model<T> build_model(const TrainOptions& options, const DatasetInfo& dataset,
+                     const SplitReader& train, const Products& products,
+                     const mpi::Communicator& comm, RowGroup<T>* row_group) {
+  Model<T> model;
+  model.transform_options = transform_options_of(options, dataset);
+  model.transform = dataset.type == ElementType::uint8
+                        ? fit_to_levels<T>(model.transform_options, train, comm)
+                        : fit_to_values<T>(model.transform_options, train, comm);
+  const std::string last = options.last_activation != "auto" ? options.last_activation
+                           : options.activation == "spline"  ? "spline"
+                                                             : "none";
+  const FlowSpec spec = make_flow_spec(dataset.dimension, options.layers,
+                                       activation_spec(options.activation, options),
+                                       activation_spec(last, options), parse_latent(options.latent),
+                                       gradient_options_of(options).needs_kept_inverse());
+  model.flow = std::make_unique<Flow<T>>(spec, products, row_group);
+  // whitening: the first layer is fitted later, by a run that does not go on from a checkpoint
+  const bool is_later = options.init == "whitening" || options.init == "kinked";
+  const std::string start = is_later ? "identity" : options.init;
+  model.flow->initialize(parse_initialization(start), options.init_noise, options.seed);
+  if (options.init == "kinked") start_kinked(model, options, train, comm);
+  return model;
+}
+
+nlohmann::json describe(const FlowSpec& flow, const TransformOptions& transform,
+                        const DatasetInfo& dataset, std::string_view precision) {
+  nlohmann::json layers = nlohmann::json::array();
+  for (const LayerSpec& layer : flow.layers) {
+    layers.push_back({{"kind", layer.kind}, {"settings", layer.settings}});
+  }
+  return {{"dimension", flow.dimension},
+          {"latent", name_of(flow.latent)},
+          {"layers", layers},
+          {"precision", precision},
+          {"transform",
+           {{"kind", name_of(transform.kind)},
+            {"logit_a", transform.logit_a},
+            {"marginal_pseudo_count", transform.marginal_pseudo_count}}},
+          {"data",
+           {{"name", dataset.name},
+            {"sample_shape", dataset.sample_shape},
+            {"type", name_of(dataset.type)},
+            {"identity", dataset.identity}}}};
+}
+
+DatasetInfo data_of(const checkpoint::Found& found) {
+  const nlohmann::json& model = model_state(found);
+  DatasetInfo data;
+  data.name = model.at("data").at("name").get<std::string>();
+  data.dimension = model.at("dimension").get<Index>();
+  data.sample_shape = model.at("data").at("sample_shape").get<std::vector<Index>>();
+  data.type = model.at("data").at("type").get<std::string>() == "uint8" ? ElementType::uint8
+                                                                        : ElementType::float32;
+  data.identity = model.at("data").at("identity").get<std::string>();
+  return data;
+}
+
+bool model_keeps_inverse(const checkpoint::Found& found) {
+  const auto& layers = model_state(found).at("layers");
+  return std::ranges::any_of(
+      layers, [](const auto& layer) { return layer.at("settings").contains("inverse"); });
+}
+
+std::string precision_of(const checkpoint::Found& found) {
+  return model_state(found).at("precision").get<std::string>();
+}
+
+template <class T>
+Model<T> restore_model(const checkpoint::Found& found, const Products& products,
+                       const mpi::Communicator& comm, RowGroup<T>* row_group) {
+  const nlohmann::json& state = model_state(found);
+  Model<T> model;
+  FlowSpec spec;
+  spec.dimension = state.at("dimension").get<Index>();
+  spec.latent = parse_latent(state.at("latent").get<std::string>());
+  for (const auto& layer : state.at("layers")) {
+    spec.layers.push_back({layer.at("kind").get<std::string>(),
+                           layer.at("settings").get<std::map<std::string, double>>()});
+  }
+  model.flow = std::make_unique<Flow<T>>(spec, products, row_group);
+  checkpoint::load(comm, found, parameter_blocks(model.flow->parameters()));
+  model.flow->prepare();
+
+  const auto& transform = state.at("transform");
+  model.transform_options.kind = parse_transform_kind(transform.at("kind").get<std::string>());
+  model.transform_options.logit_a = transform.at("logit_a").get<double>();
+  model.transform_options.marginal_pseudo_count =
+      transform.at("marginal_pseudo_count").get<double>();
+  std::vector<TransformTable> tables;
+  mpi::together(comm, [&] {
+    for (const auto& tensor : found.manifest.at("tensors")) {
+      const std::string name = tensor.at("name").get<std::string>();
+      if (!name.starts_with("transform/")) continue;
+      const Matrix<double> values = checkpoint::read_tensor(found, name);
+      tables.push_back({name.substr(std::string("transform/").size()),
+                        values.rows(),
+                        values.cols(),
+                        {values.data(), values.data() + values.size()}});
+    }
+    model.transform =
+        restore_transform<T>(model.transform_options, data_of(found).type, spec.dimension, tables);
+  });
+  return model;
+}
+
+template <class T>
+std::vector<checkpoint::MutableBlock> parameter_blocks(ParameterStore<T>& store) {
+  std::vector<checkpoint::MutableBlock> blocks;
+  for (ParameterId id = 0; id < store.count(); ++id) {
+    const ParameterInfo& info = store.info(id);
+    blocks.push_back({info.name, tensor_type<T>, info.rows, info.cols, info.col_begin, info.col_end,
+                      store.values(id).data()});
+  }
+  return blocks;
+}
+
+template <class T>
+std::vector<checkpoint::MutableBlock> moment_blocks(ParameterStore<T>& store,
+                                                    const Exchange<T>& exchange) {
+  std::vector<checkpoint::MutableBlock> blocks;
+  for (int m = 0; m < store.moment_count(); ++m) {
+    for (ParameterId id = 0; id < store.count(); ++id) {
+      if (!store.has_moments(id)) continue;
+      const ParameterInfo& info = store.info(id);
+      if (info.group == ParameterGroup::running) continue;
+      const Range own = is_square(info.group) ? exchange.own_columns(info.col_end - info.col_begin)
+                                              : Range{0, info.cols};
+      if (own.size() == 0) continue;
+      blocks.push_back({fmt::format("optimizer/moment{}/{}", m + 1, info.name), tensor_type<T>,
+                        info.rows, info.cols, info.col_begin + own.begin, info.col_begin + own.end,
+                        store.moment(m, id).data() + info.rows * own.begin});
+    }
+  }
+  return blocks;
+}
+
+std::vector<checkpoint::ConstBlock> as_const_blocks(
+    const std::vector<checkpoint::MutableBlock>& blocks) {
+  std::vector<checkpoint::ConstBlock> result;
+  for (const auto& b : blocks) {
+    result.push_back({b.name, b.type, b.rows, b.cols, b.col_begin, b.col_end, b.data});
+  }
+  return result;
+}
+
+std::vector<checkpoint::ConstBlock> table_blocks(const std::vector<TransformTable>& tables) {
+  std::vector<checkpoint::ConstBlock> result;
+  for (const auto& t : tables) {
+    result.push_back({"transform/" + t.name, checkpoint::TensorType::float64, t.rows, t.cols, 0,
+                      t.cols, t.values.data()});
+  }
+  return result;
+}
+
+template Model<float> build_model(const TrainOptions&, const DatasetInfo&, const SplitReader&,
+                                  const Products&, const mpi::Communicator&, RowGroup<float>*);
+template Model<double> build_model(const TrainOptions&, const DatasetInfo&, const SplitReader&,
+                                   const Products&, const mpi::Communicator&, RowGroup<double>*);
+template Model<float> restore_model(const checkpoint::Found&, const Products&,
+                                    const mpi::Communicator&, RowGroup<float>*);
+template Model<double> restore_model(const checkpoint::Found&, const Products&,
+                                     const mpi::Communicator&, RowGroup<double>*);
+template std::vector<checkpoint::MutableBlock> parameter_blocks(ParameterStore<float>&);
+template std::vector<checkpoint::MutableBlock> parameter_blocks(ParameterStore<double>&);
+template std::vector<checkpoint::MutableBlock> moment_blocks(ParameterStore<float>&,
+                                                             const Exchange<float>&);
+template std::vector<checkpoint::MutableBlock> moment_blocks(ParameterStore<double>&,
+                                                             const Exchange<double>&);
+
+}  // namespace relgrad

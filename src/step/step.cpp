@@ -1,0 +1,116 @@
+#include "step/step.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <utility>
+
+#include "relgrad/core/exact_sum.hpp"
+#include "relgrad/likelihood/log_likelihood.hpp"
+
+namespace relgrad {
+
+static_assert(sizeof(StepStatus) == 8 * sizeof(double), "flat() sees every member");
+
+namespace {
+
+// A sample's log-likelihood beyond 2^30 nats counts as that much in the progress report.
+constexpr int likelihood_bits = 30;
+
+class Stopwatch {
+ public:
+  double lap() {
+    const auto now = Clock::now();
+    return std::chrono::duration<double>(now - std::exchange(last_, now)).count();
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point last_ = Clock::now();
+};
+
+}  // namespace
+
+template <class T>
+TrainStep<T>::TrainStep(Flow<T>& flow, Index capacity, const GradientOptions& gradient,
+                        Exchange<T>& exchange, Update<T>& update, const mpi::Communicator& comm)
+    : flow_(&flow),
+      workspace_(flow, capacity),
+      linear_gradient_(make_linear_gradient<T>(gradient)),
+      exchange_(&exchange),
+      update_(&update),
+      comm_(&comm) {}
+
+template <class T>
+StepStatus TrainStep<T>::look(const PreparedBatch<T>* batch, const StepWishes& wishes) {
+  Stopwatch watch;
+  heartbeat_->at(Place::forward);
+  StepStatus status;
+  status.stop = wishes.stop ? 1 : 0;
+  status.save = wishes.save ? 1 : 0;
+  status.written = wishes.written ? 1 : 0;
+  status.trouble = batch == nullptr ? 1 : 0;
+  const bool loaded = batch == nullptr ? workspace_.load(nullptr, -1)
+                                       : workspace_.load(batch->x.data(), batch->count);
+  if (loaded) {
+    std::copy_n(batch->log_slope.begin(), batch->count, workspace_.own_log_likelihood().begin());
+    forward(*flow_, workspace_);
+    // Rounded so that the sum has the same bits on any number of ranks.
+    const ExactGrid grid(likelihood_bits, batch->global_count);
+    for (const double nats : workspace_.own_log_likelihood()) {
+      status.log_likelihood += grid.round(nats);
+      if (!std::isfinite(nats)) status.nonfinite += 1;
+    }
+    for (Index n = 0; n < batch->count; ++n) {
+      status.transform_log_slope += grid.round(batch->log_slope[static_cast<std::size_t>(n)]);
+    }
+    status.samples = static_cast<double>(batch->count);
+  }
+  seconds_.forward += watch.lap() - take_exchange_seconds();
+  heartbeat_->at(Place::sum);
+  comm_->allreduce_sum(status.flat());
+  seconds_.wait += watch.lap();
+  return status;
+}
+
+template <class T>
+void TrainStep<T>::move(const StepNumbers& numbers) {
+  Stopwatch watch;
+  heartbeat_->at(Place::backward);
+  update_->begin(numbers);
+  linear_gradient_->begin(*flow_, numbers.step,
+                          {[this](Index cols) { return exchange_->own_columns(cols); },
+                           [this](MatrixMap<T> matrix) { exchange_->publish(matrix); }});
+  double exchange = take_exchange_seconds();  // of what begins; a thread may do what follows
+  backward(*flow_, workspace_, *linear_gradient_, *update_);
+  update_->finish();
+  flow_->prepare();
+  const Overlapped overlapped = update_->take_overlapped();
+  bytes_sent_ += overlapped.exchange.bytes_sent;
+  seconds_.exchange += overlapped.exchange.seconds;
+  seconds_.exposed += overlapped.waited;
+  exchange += take_exchange_seconds();
+  const double optimizer = update_->optimizer_seconds() - optimizer_seconds_before_;
+  optimizer_seconds_before_ = update_->optimizer_seconds();
+  seconds_.optimizer += optimizer;
+  seconds_.backward += watch.lap() - overlapped.waited - exchange - optimizer;
+}
+
+template <class T>
+double TrainStep<T>::take_exchange_seconds() {
+  const ExchangeCost cost = exchange_->take_cost();
+  bytes_sent_ += cost.bytes_sent;
+  seconds_.exchange += cost.seconds;
+  seconds_.exposed += cost.seconds;
+  return cost.seconds;
+}
+
+template <class T>
+StepSeconds TrainStep<T>::take_seconds() {
+  return std::exchange(seconds_, {});
+}
+
+template class TrainStep<float>;
+template class TrainStep<double>;
+
+}  // namespace relgrad

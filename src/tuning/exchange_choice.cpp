@@ -1,0 +1,115 @@
+#include "tuning/exchange_choice.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "checkpoint/available_memory.hpp"
+#include "relgrad/core/error.hpp"
+#include "relgrad/core/log.hpp"
+#include "relgrad/exchange/link_rates.hpp"
+#include "relgrad/mpi/agreement.hpp"
+#include "start/model.hpp"
+#include "step/update.hpp"
+#include "tuning/compute_rates.hpp"
+#include "tuning/determinism.hpp"
+
+namespace relgrad {
+
+namespace {
+
+// Below it a step takes about as long as its messages, whatever they are.
+constexpr Index smallest_measured_dimension = 512;
+
+bool allows(const TrainOptions& options, const ExchangeChoice& choice) {
+  if (choice.name == "row") {
+    return options.gradient == "relative" && options.init == "identity" &&
+           options.overlap != "on" &&
+           (options.row_groups == 0 || options.row_groups == choice.row_groups);
+  }
+  return options.clip_norm == 0 || choice.name == "dense";  // a norm is one of whole gradients
+}
+
+std::string reason_of(const StepCost& chosen, const std::vector<StepCost>& costs,
+                      const ComputeRates& rates, const LinkRates& link, double memory) {
+  std::string others;
+  for (const StepCost& cost : costs) {
+    if (&cost == &chosen) continue;
+    others += fmt::format("{}{} {:.1f} ms{}", others.empty() ? "" : ", ", cost.choice.text(),
+                          1e3 * cost.seconds(), cost.memory > memory ? " (no memory for it)" : "");
+  }
+  return fmt::format(
+      "exchange auto takes {}: {:.1f} ms a step predicted, {:.1f} of them exchange{}; measured: "
+      "{:.0f} GFLOP/s a rank, allreduce {:.2f} and allgather {:.2f} GB/s",
+      chosen.choice.text(), 1e3 * chosen.seconds(), 1e3 * chosen.exchange,
+      others.empty() ? "" : " (" + others + ")", rates.flops * 1e-9,
+      link.allreduce.bandwidth * 1e-9, link.allgather.bandwidth * 1e-9);
+}
+
+}  // namespace
+
+StepShape shape_of(const TrainOptions& options, Index dimension, int ranks) {
+  StepShape shape;
+  shape.dimension = dimension;
+  shape.layers = options.layers;
+  shape.batch_size = options.batch_size;
+  shape.ranks = ranks;
+  shape.moments = Optimizer<float>(optimizer_options_of(options)).moment_count();
+  // each linear layer has a bias; each spline widths, heights and slopes
+  const std::int64_t of_activation =
+      options.activation == "spline" ? 3 * options.spline_bins + 1 : 0;
+  shape.small_parameters = options.layers * dimension * (1 + of_activation);
+  shape.element_bytes = options.precision == "float64" ? 8 : 4;
+  return shape;
+}
+
+double memory_a_rank(const mpi::Communicator& comm) {
+  const std::vector<std::string> hosts = comm.allgather_strings(mpi::host_name());
+  const auto here = static_cast<double>(std::ranges::count(hosts, mpi::host_name()));
+  double least = -static_cast<double>(checkpoint::available_memory()) / here;
+  comm.allreduce_max(std::span(&least, 1));
+  return -least;
+}
+
+template <class T>
+ExchangeChoice choose_sharing(const TrainOptions& options, Index dimension,
+                              const mpi::Communicator& comm, const Products& products,
+                              const nlohmann::json& kept) {
+  const int ranks = comm.world_size();
+  const std::string name = exchange_of(options, dimension, ranks);
+  if (name == "row") {
+    return {name, options.row_groups == 0 ? ranks : static_cast<int>(options.row_groups)};
+  }
+  if (options.exchange != "auto" || options.deterministic || ranks == 1 ||
+      dimension < smallest_measured_dimension) {
+    return {name, 1};
+  }
+  for (const ExchangeChoice& choice : all_exchanges(ranks)) {
+    if (to_json(choice) == kept && allows(options, choice)) return choice;
+  }
+  const StepShape shape = shape_of(options, dimension, ranks);
+  const GridLinks links = measure_links(comm, shape);
+  const ComputeRates rates =
+      measure_compute<T>(comm, products, shape, activation_spec(options.activation, options),
+                         optimizer_options_of(options), static_cast<int>(options.threads));
+  std::vector<StepCost> costs;
+  for (const ExchangeChoice& choice : all_exchanges(ranks)) {
+    if (allows(options, choice)) costs.push_back(step_cost(choice, shape, rates, links));
+  }
+  const double memory = memory_a_rank(comm);
+  const StepCost& chosen = cheapest(costs, memory);
+  log_info(reason_of(chosen, costs, rates, links.all, memory));
+  return chosen.choice;
+}
+
+nlohmann::json to_json(const ExchangeChoice& choice) {
+  return {{"name", choice.name}, {"row_groups", choice.row_groups}};
+}
+
+template ExchangeChoice choose_sharing<float>(const TrainOptions&, Index, const mpi::Communicator&,
+                                              const Products&, const nlohmann::json&);
+template ExchangeChoice choose_sharing<double>(const TrainOptions&, Index, const mpi::Communicator&,
+                                               const Products&, const nlohmann::json&);
+
+}  // namespace relgrad

@@ -1,0 +1,158 @@
+#pragma once
+/// Some updates of a small model in double precision, on all ranks, and where they end.
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "relgrad/exchange/row_group.hpp"
+#include "relgrad/gradient/backward.hpp"
+#include "relgrad/likelihood/log_likelihood.hpp"
+#include "step/update.hpp"
+#include "support/central_differences.hpp"
+
+namespace relgrad::test {
+
+constexpr Index dimension = 9;
+
+struct Setting {
+  OptimizerOptions optimizer;
+  double clip_norm = 0;
+  double lr = 0.01;
+  std::string exchange = "dense";
+  std::int64_t row_groups = 1;  // ranks that share every W
+  GradientOptions gradient;
+  bool tracks = false;
+  Index samples = 1;  // a rank has (rank + 2) times as many, rank 1 none
+  std::int64_t layers = 2;
+  ProductBackend products = ProductBackend::openblas;
+  std::int64_t exact_terms = 0;
+  bool overlaps = false;
+  std::function<void()> before_product;  // called by the exchange before every outer product
+};
+
+/// An exchange that calls `before` before every outer product.
+class HookedExchange final : public Exchange<double> {
+ public:
+  HookedExchange(std::unique_ptr<Exchange<double>> exchange, std::function<void()> before)
+      : exchange_(std::move(exchange)), before_(std::move(before)) {}
+  std::string_view name() const override { return exchange_->name(); }
+  Range own_columns(Index cols) const override { return exchange_->own_columns(cols); }
+  void outer_product(const ConstMatrixMap<double>& left, const ConstMatrixMap<double>& right,
+                     const Apply& apply, const ReadNext<double>& beside) override {
+    before_();
+    exchange_->outer_product(left, right, apply, beside);
+  }
+  bool has_inner_product() const override { return exchange_->has_inner_product(); }
+  void inner_product(const ConstMatrixMap<double>& left, const ConstMatrixMap<double>& outputs,
+                     const Range& coordinates, Matrix<double>& inner) override {
+    exchange_->inner_product(left, outputs, coordinates, inner);
+  }
+  void publish(MatrixMap<double> updated) override { exchange_->publish(updated); }
+  void sum(std::span<double> values) override { exchange_->sum(values); }
+  void sum_exact(std::span<double> values) override { exchange_->sum_exact(values); }
+  ExchangeCost take_cost() override { return exchange_->take_cost(); }
+
+ private:
+  std::unique_ptr<Exchange<double>> exchange_;
+  std::function<void()> before_;
+};
+
+inline GradientOptions self_normalizing(bool symmetric) {
+  GradientOptions options(GradientKind::self_normalizing);
+  options.reconstruction_weight = 0.3;
+  options.symmetric = symmetric;
+  return options;
+}
+
+inline Flow<double> start(const GradientOptions& gradient, RowGroup<double>* row_group = nullptr,
+                          std::int64_t layers = 2,
+                          ProductBackend products = ProductBackend::openblas) {
+  Flow<double> flow(make_flow_spec(dimension, layers, {"spline", {{"bins", 4}, {"bound", 3}}},
+                                   {"spline", {{"bins", 4}, {"bound", 3}}}, Latent::normal,
+                                   gradient.needs_kept_inverse()),
+                    Products(products), row_group);
+  flow.initialize(Initialization::identity, 0.5, 7);
+  flow.prepare();
+  return flow;
+}
+
+/// Every parameter whole, whatever part of it is here.
+inline std::vector<double> whole_values(const Flow<double>& flow) {
+  std::vector<double> all;
+  for (ParameterId id = 0; id < flow.parameters().count(); ++id) {
+    const ParameterInfo& info = flow.parameters().info(id);
+    std::vector<double> whole(static_cast<std::size_t>(info.rows * info.cols));
+    std::ranges::copy(flow.parameters().values(id), whole.begin() + info.rows * info.col_begin);
+    if (flow.row_group() != nullptr && is_square(info.group)) {
+      flow.row_group()->sum(whole);  // one rank has a column, the others 0
+    }
+    all.insert(all.end(), whole.begin(), whole.end());
+  }
+  return all;
+}
+
+/// After some updates: all parameters; sum_k log|det W_k| by LU, and as tracked from an LU of the
+/// start.
+struct End {
+  std::vector<double> values;
+  double log_abs_det = 0;
+  double tracked = 0;
+  double waited = 0;  // seconds, for what was done beside the backward pass
+};
+
+inline End train_tracked(const Setting& setting, int steps) {
+  const auto comm = mpi::Communicator::world();
+  const Products products(setting.products);
+  const auto row_group = make_row_group<double>(comm, setting.row_groups);
+  Flow<double> flow = start(setting.gradient, row_group.get(), setting.layers, setting.products);
+  auto exchange = row_group == nullptr
+                      ? make_exchange<double>(setting.exchange, comm, products)
+                      : make_row_exchange<double>(setting.exchange, comm, *row_group, products);
+  if (setting.before_product) {
+    exchange = std::make_unique<HookedExchange>(std::move(exchange), setting.before_product);
+  }
+  const auto update =
+      make_update<double>(flow, *exchange, products, setting.optimizer, setting.clip_norm,
+                          setting.exact_terms, setting.tracks, setting.overlaps);
+  End end;
+  end.tracked = sample_independent_log_abs_det(flow);
+  const auto linear = make_linear_gradient<double>(setting.gradient);
+  const Index samples = comm.rank() == 1 ? 0 : setting.samples * (comm.rank() + 2);
+  double total = static_cast<double>(samples);
+  comm.allreduce_sum(std::span(&total, 1));
+  Workspace<double> workspace(flow, setting.samples * (comm.world_size() + 1));
+  for (int step = 0; step < steps; ++step) {
+    const auto x = normal_matrix<double>(
+        dimension, samples,
+        100 * static_cast<std::uint64_t>(step) + static_cast<std::uint64_t>(comm.rank()), 2.0);
+    workspace.load(x.data(), samples);
+    forward(flow, workspace);
+    update->begin({step, total, setting.lr, setting.lr});
+    linear->begin(flow, step, {});
+    backward(flow, workspace, *linear, *update);
+    update->finish();
+    flow.prepare();
+    end.tracked += update->log_abs_det_change();
+    end.waited += update->take_overlapped().waited;
+  }
+  end.values = whole_values(flow);
+  end.log_abs_det = sample_independent_log_abs_det(flow);
+  return end;
+}
+
+/// All parameters after `steps` updates.
+inline std::vector<double> train(const Setting& setting, int steps) {
+  return train_tracked(setting, steps).values;
+}
+
+inline double distance(const std::vector<double>& a, const std::vector<double>& b) {
+  double square = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) square += (a[i] - b[i]) * (a[i] - b[i]);
+  return std::sqrt(square);
+}
+
+}  // namespace relgrad::test

@@ -1,0 +1,181 @@
+// Every rank runs every test; run with 1, 2 and 4 ranks.
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "bench/bench_exchange.hpp"
+#include "relgrad/core/error.hpp"
+#include "relgrad/exchange/link_rates.hpp"
+#include "tuning/exchange_choice.hpp"
+
+namespace relgrad {
+namespace {
+
+class ExchangeChoiceTest : public testing::Test {
+ protected:
+  TrainOptions options(const std::string& exchange) const {
+    TrainOptions options;
+    options.exchange = exchange;
+    options.activation = "smooth-leaky-relu";
+    options.batch_size = 16;
+    return options;
+  }
+  /// The same on every rank, or the test fails.
+  std::string chosen(const TrainOptions& options, Index dimension) const {
+    const std::string text =
+        choose_sharing<float>(options, dimension, comm_, Products(ProductBackend::openblas)).text();
+    const std::vector<std::string> all = comm_.allgather_strings(text);
+    EXPECT_EQ(std::set<std::string>(all.begin(), all.end()).size(), 1U);
+    return text;
+  }
+
+  mpi::Communicator comm_ = mpi::Communicator::world();
+  int ranks_ = comm_.world_size();
+};
+
+TEST_F(ExchangeChoiceTest, BytesThatAStepSendsAreThoseOfTheModel) {
+  BenchStepOptions bench;
+  bench.dim = 24;  // what the ranks divide, so that all have the same
+  bench.batch_size = 16;
+  bench.steps = 3;
+  bench.warmup = 1;
+  TrainOptions train = options("auto");
+  const std::vector<ExchangeChoice> choices = all_exchanges(ranks_);
+  for (const ExchangeTime& time : time_exchanges(bench, choices, comm_)) {
+    const StepCost cost =
+        step_cost(time.choice, shape_of(train, 24, ranks_), ComputeRates(), GridLinks());
+    EXPECT_EQ(static_cast<double>(time.bytes_sent), cost.bytes_sent) << time.choice.text();
+    EXPECT_GE(time.median_ms, time.min_ms);
+    EXPECT_LE(time.median_ms, time.max_ms);
+  }
+}
+
+TEST_F(ExchangeChoiceTest, AKeptChoiceOfAutoIsTakenWhereItIsAllowed) {
+  const auto again = [&](TrainOptions now, const char* name) {
+    const nlohmann::json kept = to_json(ExchangeChoice{name, 1});
+    return choose_sharing<float>(now, 600, comm_, Products(ProductBackend::openblas), kept).text();
+  };
+  if (ranks_ == 1) GTEST_SKIP() << "one rank has nothing to choose";
+  for (const char* name : {"dense", "sharded", "factor"}) {
+    EXPECT_EQ(again(options("auto"), name), name);
+    EXPECT_EQ(again(options("sharded"), name), "sharded");
+  }
+  TrainOptions clipped = options("auto");
+  clipped.clip_norm = 1;
+  EXPECT_NE(again(clipped, "factor"), "factor");
+}
+
+TEST_F(ExchangeChoiceTest, WhatIsNamedIsTaken) {
+  for (const char* name : {"dense", "sharded", "factor"}) {
+    EXPECT_EQ(chosen(options(name), 600), name);
+  }
+  EXPECT_EQ(chosen(options("row"), 600), ExchangeChoice({"row", ranks_}).text());
+}
+
+TEST_F(ExchangeChoiceTest, AutoMeasuresAndEveryRankTakesTheSame) {
+  const std::string text = chosen(options("auto"), 600);
+  if (ranks_ == 1) {
+    EXPECT_EQ(text, "dense");
+  }
+}
+
+TEST_F(ExchangeChoiceTest, AutoKeepsToWhatOtherOptionsAllow) {
+  TrainOptions plain = options("auto");
+  plain.gradient = "plain";
+  EXPECT_FALSE(chosen(plain, 600).starts_with("row"));
+  TrainOptions clipped = plain;
+  clipped.clip_norm = 1;
+  EXPECT_EQ(chosen(clipped, 600), "dense");
+}
+
+TEST_F(ExchangeChoiceTest, AutoGoesByTheFormulaWhereBitsOrASmallDimensionAskForIt) {
+  const std::string by_formula = ranks_ == 1 ? "dense" : "factor";
+  TrainOptions deterministic = options("auto");
+  deterministic.deterministic = true;
+  EXPECT_EQ(chosen(deterministic, 600), by_formula);
+  EXPECT_EQ(chosen(options("auto"), 100), by_formula);
+}
+
+TEST_F(ExchangeChoiceTest, RatesAreTheSameOnEveryRank) {
+  const GridLinks links = measure_links(comm_, shape_of(options("auto"), 64, ranks_));
+  for (const LinkRates& link : {links.all, links.among_sharing(2), links.among_same_columns(2)}) {
+    for (const double rate : {link.allreduce.bandwidth, link.reduce_scatter.bandwidth,
+                              link.allgather.latency, link.alltoall.bandwidth}) {
+      EXPECT_GT(rate, 0);
+      for (const double other : comm_.allgather(rate)) EXPECT_EQ(other, rate);
+    }
+  }
+  EXPECT_EQ(links.sharing.count(2), ranks_ > 1 ? 1U : 0U);
+  EXPECT_EQ(links.same_columns.count(2), ranks_ == 4 ? 1U : 0U);
+}
+
+// MPI aside: the model's own arithmetic.
+
+StepShape shape_on(int ranks) {
+  StepShape shape;
+  shape.dimension = 3072;
+  shape.batch_size = 128;
+  shape.ranks = ranks;
+  return shape;
+}
+
+TEST(CostModel, OneRankExchangesNothing) {
+  const StepCost cost = step_cost({"dense", 1}, shape_on(1), {}, {});
+  EXPECT_EQ(cost.exchange, 0);
+  EXPECT_EQ(cost.bytes_sent, 0);
+}
+
+TEST(CostModel, DenseTakesTheTimeOfItsFormula) {
+  // Without latency: 2 (P - 1)/P D^2 numbers a layer through the link, and no small parameters.
+  const GridLinks link = told_links(125e6, 0);
+  const StepCost cost = step_cost({"dense", 1}, shape_on(4), {}, link);
+  const double bytes = 2 * 2 * 0.75 * 3072.0 * 3072 * 4;
+  EXPECT_NEAR(cost.exchange, (bytes + 2 * 0.75 * 64) / 125e6, 1e-9);
+}
+
+TEST(CostModel, AGroupTakesItsOwnRates) {
+  GridLinks links = told_links(125e6, 0);
+  const ExchangeChoice pairs{"row", 2};
+  const double before = step_cost(pairs, shape_on(4), {}, links).exchange;
+  links.sharing[2] = told_links(250e6, 0).all;
+  const double sharing_faster = step_cost(pairs, shape_on(4), {}, links).exchange;
+  links.same_columns[2] = links.sharing[2];
+  const double both_faster = step_cost(pairs, shape_on(4), {}, links).exchange;
+  EXPECT_LT(sharing_faster, before);
+  EXPECT_LT(both_faster, sharing_faster);
+  const double whole = step_cost({"row", 4}, shape_on(4), {}, links).exchange;
+  EXPECT_EQ(whole, step_cost({"row", 4}, shape_on(4), {}, told_links(125e6, 0)).exchange);
+}
+
+TEST(CostModel, ASlowLinkAndASmallBatchAskForWhatMovesLeast) {
+  std::vector<StepCost> costs;
+  for (const auto& choice : all_exchanges(4)) {
+    costs.push_back(step_cost(choice, shape_on(4), {}, told_links(125e6, 50e-6)));
+  }
+  ASSERT_EQ(costs.size(), 5U);
+  EXPECT_EQ(cheapest(costs, 0).choice.text(), "row (4 share every W)");
+  EXPECT_GT(costs[0].seconds(), 5 * cheapest(costs, 0).seconds());
+}
+
+TEST(CostModel, MemoryDecidesWhereItIsShort) {
+  std::vector<StepCost> costs;
+  for (const auto& choice : all_exchanges(4)) {
+    // Batches that make row slow: 3 N P D > D^2.
+    StepShape shape = shape_on(4);
+    shape.batch_size = 20000;
+    shape.layers = 8;
+    costs.push_back(step_cost(choice, shape, {}, told_links(125e6, 50e-6)));
+  }
+  const StepCost& fastest = cheapest(costs, 0);
+  EXPECT_NE(fastest.choice.name, "row");
+  StepShape small = shape_on(4);
+  const StepCost row = step_cost({"row", 4}, small, {}, {});
+  const StepCost dense = step_cost({"dense", 1}, small, {}, {});
+  EXPECT_LT(row.memory, 0.4 * dense.memory);
+  const std::vector<StepCost> both = {dense, row};
+  EXPECT_EQ(cheapest(both, 0.5 * dense.memory).choice.name, "row");
+  EXPECT_EQ(cheapest(both, 1).choice.name, "row");  // nothing fits: the smaller
+}
+
+}  // namespace
+}  // namespace relgrad
