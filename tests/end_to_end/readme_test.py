@@ -77,13 +77,13 @@ class ReadMe(unittest.TestCase):
 
     def test_metrics_have_the_keys_it_names(self):
         text = section("What a run leaves")
-        for source in ("metrics.cpp", "evaluation.cpp"):
-            code = (ROOT / "src/train" / source).read_text()
+        for source in ("run/metrics.cpp", "evaluation/evaluation.cpp"):
+            code = (ROOT / "src" / source).read_text()
             for key in re.findall(r'\{+"(\w+)", |line\["(\w+)"\]', code):
                 self.assertIn(f"`{key[0] or key[1]}`", text)
 
     def test_links_lead_to_files(self):
-        for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")):
             for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
                 self.assertTrue((page.parent / link).exists(), f"{page.name}: {link}")
 

@@ -1,4 +1,4 @@
-"""docs/performance-peers.md from the figures of tools/bench/peers."""
+"""docs/measured/performance-peers.md from the figures of tools/bench/peers."""
 from statistics import median
 
 from peer_bench import Shape

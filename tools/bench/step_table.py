@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tables of docs/performance-step.md: a step over its floor, and the products it is made of.
+"""Tables of docs/measured/performance-step.md: a step over its floor, and the products it is made of.
 
 usage: tools/bench/step_table.py [--relgrad FILE] [--steps N] [--threads N] [--compute NAME]
                                  [--shapes D,B,K ...] [--write FILE]

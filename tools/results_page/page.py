@@ -37,8 +37,8 @@ def head(command, machine, quick):
              "Written by `tools/results`; no figure here is typed by hand. It is made again by", "",
              "```text", command, "```", "",
              "which keeps finished runs in its `--work` folder, goes on where it was stopped, and leaves out the data sets",
-             "that it is not given. Option files: [jobs/](../jobs). Likelihoods are exact (LU of every W), with one draw of",
-             "the dequantization noise; both unit conventions are those of [MATH.md](MATH.md), section 4. `+-` is the",
+             "that it is not given. Option files: [jobs/](../../jobs). Likelihoods are exact (LU of every W), with one draw of",
+             "the dequantization noise; both unit conventions are those of [MATH.md](../MATH.md), section 4. `+-` is the",
              "standard error over test samples for one seed, the standard deviation over seeds for several.", "",
              f"Machine: {machine}", ""]
     if quick:
