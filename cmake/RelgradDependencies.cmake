@@ -21,15 +21,19 @@ find_path(OPENBLAS_INCLUDE_DIR cblas.h REQUIRED
           PATH_SUFFIXES x86_64-linux-gnu/openblas-pthread aarch64-linux-gnu/openblas-pthread
                         x86_64-linux-gnu aarch64-linux-gnu openblas)
 find_library(OPENBLAS_LIBRARY openblas REQUIRED)
+find_path(FFTW_INCLUDE_DIR fftw3.h REQUIRED)
+find_library(FFTW_LIBRARY fftw3 REQUIRED)
+find_library(FFTW_SINGLE_LIBRARY fftw3f REQUIRED)
 find_library(SCALAPACK_LIBRARY NAMES scalapack-openmpi scalapack REQUIRED)
 
 add_library(relgrad_external INTERFACE)
 target_include_directories(relgrad_external SYSTEM INTERFACE
   ${RANDOM123_INCLUDE_DIR} ${STB_INCLUDE_DIR} ${XXHASH_INCLUDE_DIR} ${OPENBLAS_INCLUDE_DIR}
-  ${HDF5_C_INCLUDE_DIRS})
+  ${HDF5_C_INCLUDE_DIRS} ${FFTW_INCLUDE_DIR})
 target_link_libraries(relgrad_external INTERFACE
   MPI::MPI_CXX fmt::fmt ZLIB::ZLIB OpenMP::OpenMP_CXX Threads::Threads
-  ${HDF5_C_LIBRARIES} ${XXHASH_LIBRARY} ${SCALAPACK_LIBRARY} ${OPENBLAS_LIBRARY})
+  ${HDF5_C_LIBRARIES} ${XXHASH_LIBRARY} ${FFTW_LIBRARY} ${FFTW_SINGLE_LIBRARY}
+  ${SCALAPACK_LIBRARY} ${OPENBLAS_LIBRARY})
 target_compile_definitions(relgrad_external INTERFACE OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)
 if(ONEDNN_INCLUDE_DIR AND ONEDNN_LIBRARY)
   target_include_directories(relgrad_external SYSTEM INTERFACE ${ONEDNN_INCLUDE_DIR})
