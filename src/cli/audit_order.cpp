@@ -17,11 +17,11 @@ std::vector<Option> step_options(AuditOrderOptions& options) {
   return group(
       "Steps",
       {number_option("from-step", options.from_step, steps, "steps",
-                     "the first one; step 0 is the first of the run"),
-       number_option("to-step", options.to_step, steps, "steps", "the first one left out"),
+                     "first step to print; a run begins with step 0"),
+       number_option("to-step", options.to_step, steps, "steps", "print the steps before this one"),
        number_option("ranks", options.ranks, Range<std::int64_t>{.least = 1, .most = 1 << 20},
-                     "ranks", "show which part each of so many ranks takes"),
-       switch_option("json", options.json, "one JSON object a line instead of words")});
+                     "ranks", "number of ranks; the part of each is shown"),
+       switch_option("json", options.json, "print one JSON object per line")});
 }
 
 }  // namespace
@@ -35,18 +35,18 @@ Command audit_order_command() {
                    "--checkpoint DIR --data DIR --from-step A --to-step B [--ranks P] [--json]"};
   command.examples = {
       {"relgrad audit-order --run runs/first --data data/images --from-step 10 --to-step 12",
-       "rows of the training split that steps 10 and 11 take, in order"},
+       "rows of the training split in steps 10 and 11, in order"},
       {"relgrad audit-order --run runs/first --data data/images --from-step 10 --to-step 12 "
        "--ranks 2 --json",
-       "the part of each of two ranks, for programs"}};
+       "the part of each of two ranks, as JSON"}};
   command.exit_codes = {0, 1, 2, 3, 4};
   command.options = joined(
       {group("Run", {text_option("run", options->run, "DIR", "a run directory",
-                                 "a run, by its newest checkpoint, or else"),
+                                 "run whose newest checkpoint is read; give this or --checkpoint"),
                      text_option("checkpoint", options->checkpoint, "DIR", "a checkpoint directory",
-                                 "the run up to this checkpoint and on")}),
+                                 "checkpoint to read; give this or --run")}),
        group("Data", {text_option("data", options->data, "DIR", "a directory",
-                                  "data set the run was trained on")}),
+                                  "data set that the run was trained on")}),
        step_options(*options)});
   command.check = [options] {
     require_one_model("audit-order", *options);

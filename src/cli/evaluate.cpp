@@ -10,14 +10,15 @@ namespace relgrad::cli {
 std::vector<Option> data_options(EvaluateOptions& options) {
   return group(
       "Data",
-      {text_option("data", options.data, "DIR", "a directory",
-                   "data set written by relgrad prepare"),
-       text_option("split", options.split, "NAME", "a split of the data set", "train, val or test"),
-       number_option("draws", options.draws, Range<std::int64_t>{.least = 1, .most = 100000},
-                     "draws", "of dequantization noise for each sample"),
+      {text_option("data", options.data, "DIR", "a directory", "data set made by relgrad prepare"),
+       text_option("split", options.split, "NAME", "a split of the data set",
+                   "split to evaluate: train, val or test"),
+       number_option(
+           "draws", options.draws, Range<std::int64_t>{.least = 1, .most = 100000}, "draws",
+           "draws of dequantization noise per sample; their log-likelihoods are averaged"),
        number_option("batch-size", options.batch_size,
                      Range<std::int64_t>{.least = 1, .most = 1 << 24}, "samples",
-                     "a rank computes at once")});
+                     "number of samples that a rank computes at once")});
 }
 
 Command evaluate_command() {
@@ -30,12 +31,12 @@ Command evaluate_command() {
   command.examples = {
       {"relgrad evaluate --run runs/first --data data/images", "the best checkpoint of a run"},
       {"mpirun -n 2 relgrad evaluate --run runs/first --data data/images --split val --json -",
-       "on two ranks, figures as JSON on standard output"}};
+       "two ranks; figures as JSON on standard output"}};
   command.exit_codes = {0, 1, 2, 3, 4, 6};
   command.options = joined({model_options(*options), data_options(*options),
                             group("Output", {text_option("json", options->json, "FILE",
                                                          "a file, or - for standard output",
-                                                         "write the figures as JSON as well")}),
+                                                         "also write the figures as JSON")}),
                             computing_options(*options)});
   command.check = [options] {
     require_one_model("evaluate", *options);

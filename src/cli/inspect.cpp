@@ -33,16 +33,16 @@ Command inspect_command() {
   const auto line = std::make_shared<InspectLine>();
   Command command;
   command.name = "inspect";
-  command.summary = "Tells in words what a data set, checkpoint, run directory or HDF5 file holds.";
+  command.summary = "Shows what a data set, checkpoint, run directory or HDF5 file holds.";
   command.usage = {"DIR|FILE [--verify] [--json]"};
   command.examples = {
-      {"relgrad inspect data/images --verify", "a data set; read again and compare checksums"},
+      {"relgrad inspect data/images --verify", "a data set; read it whole and compare checksums"},
       {"relgrad inspect runs/first", "a run: status, options, checkpoints, last figures"},
-      {"relgrad inspect runs/first --json", "the same for programs"}};
+      {"relgrad inspect runs/first --json", "the same as JSON"}};
   command.exit_codes = {0, 1, 2, 3, 4};
-  command.options =
-      group("Options", {switch_option("verify", line->verify, "read everything, compare checksums"),
-                        switch_option("json", line->json, "print JSON instead of words")});
+  command.options = group(
+      "Options", {switch_option("verify", line->verify, "read every file and compare checksums"),
+                  switch_option("json", line->json, "print JSON")});
   command.set_positional = [line](const std::string& text) { line->path = text; };
   command.check = [line] {
     if (line->path.empty()) {

@@ -13,10 +13,11 @@ namespace relgrad::cli {
 
 template <class Options>
 std::vector<Option> model_options(Options& options) {
-  return group("Model", {text_option("run", options.run, "DIR", "a run directory",
-                                     "use the best checkpoint of this run, or else"),
-                         text_option("checkpoint", options.checkpoint, "DIR",
-                                     "a checkpoint directory", "use this checkpoint")});
+  return group("Model",
+               {text_option("run", options.run, "DIR", "a run directory",
+                            "run whose best checkpoint is used; give this or --checkpoint"),
+                text_option("checkpoint", options.checkpoint, "DIR", "a checkpoint directory",
+                            "checkpoint to use; give this or --run")});
 }
 
 template <class Options>
@@ -24,14 +25,15 @@ std::vector<Option> computing_options(Options& options) {
   return group(
       "Computing",
       {number_option("threads", options.threads, Range<std::int64_t>{.least = 1, .most = 1024},
-                     "threads", "per rank"),
+                     "threads", "threads per rank"),
        choice_option("products", options.products, {"auto", "openblas", "onednn"},
-                     "library of matrix products; auto: the fastest built in"),
+                     "library for matrix products; auto: the fastest that is built in"),
        number_option("row-groups", options.row_groups,
                      Range<std::int64_t>{.least = 0, .most = 1 << 20}, "ranks",
-                     "that share every W by columns, for models too large for one rank; a divisor "
-                     "of all, 0: all ranks"),
-       number_option("seed", options.seed, Range<std::uint64_t>{}, "", "of the random draws")});
+                     "number of ranks that share every W by columns, for models too large for one "
+                     "rank; must divide the number of ranks; 0: all ranks"),
+       number_option("seed", options.seed, Range<std::uint64_t>{}, "",
+                     "seed of the random draws")});
 }
 
 /// Of evaluate and score.

@@ -24,43 +24,53 @@ Option optional_count(const std::string& name, std::optional<std::uint64_t>& tar
 
 Option size_option(std::optional<ImageSize>& target) {
   const auto set = [&target](const std::string& text) { target = parse_image_size(text); };
-  return {
-      "size", "", "HxW", "", "pixels", ">= 1 each", "crop the centre to this shape, then resize",
-      false,  set};
+  return {"size",
+          "",
+          "HxW",
+          "",
+          "pixels",
+          ">= 1 each",
+          "crop images around their centre to this shape, then resize them",
+          false,
+          set};
 }
 
 std::vector<Option> input_options(PrepareOptions& options) {
   return group(
       "Input",
       {paths_option("train", options.train, "FILE",
-                    "training samples: IDX, CIFAR .bin, .npy, folder or .tar of images"),
-       paths_option("val", options.val, "FILE", "validation samples; or --val-last"),
+                    "files with training samples: IDX, CIFAR .bin, .npy, folder or .tar of images"),
+       paths_option("val", options.val, "FILE",
+                    "files with validation samples; give this or --val-last"),
        optional_count("val-last", options.val_last,
-                      "validate on the last N of --train; default: a sixth, at most 10000"),
-       paths_option("test", options.test, "FILE", "test samples"),
+                      "use the last N rows of --train for validation; by default a sixth of them, "
+                      "at most 10000"),
+       paths_option("test", options.test, "FILE", "files with test samples"),
        paths_option("labels", options.train_labels, "FILE",
-                    "labels of the training samples: IDX or .npy of integers"),
-       paths_option("val-labels", options.val_labels, "FILE", "of the validation samples"),
-       paths_option("test-labels", options.test_labels, "FILE", "of the test samples"),
-       size_option(options.size), switch_option("grey", options.grey, "images with one channel")});
+                    "labels of the training samples: IDX, or .npy of integers"),
+       paths_option("val-labels", options.val_labels, "FILE", "labels of the validation samples"),
+       paths_option("test-labels", options.test_labels, "FILE", "labels of the test samples"),
+       size_option(options.size),
+       switch_option("grey", options.grey, "turn images into one grey channel")});
 }
 
 std::vector<Option> synthetic_options(PrepareOptions& options) {
   const std::string range =
       fmt::format("images | flow | flow:D | ica | ica:D | toy:NAME, NAME one of {}",
                   fmt::join(toy_names(), " "));
-  return group(
-      "Synthetic data, instead of files",
-      {text_option("synthetic", options.synthetic, "KIND", range,
-                   "images with structure, a random flow of known entropy, mixed independent "
-                   "sources (in /sources of the shards), or a toy"),
-       number_option("rows", options.rows, Range<std::uint64_t>{.least = 1}, "rows",
-                     "of the training split"),
-       number_option("seed", options.seed, Range<std::uint64_t>{}, "", "of the draws")});
+  return group("Synthetic data, instead of files",
+               {text_option("synthetic", options.synthetic, "KIND", range,
+                            "data drawn by the program; images: with structure; flow: a random "
+                            "flow of known entropy; ica: mixed independent sources, kept in "
+                            "/sources; toy: a density in the plane"),
+                number_option("rows", options.rows, Range<std::uint64_t>{.least = 1}, "rows",
+                              "number of rows of the training split"),
+                number_option("seed", options.seed, Range<std::uint64_t>{}, "",
+                              "seed of the random draws")});
 }
 
 void check(const PrepareOptions& options) {
-  require("prepare", "output", options.output, "the data set directory to make");
+  require("prepare", "output", options.output, "the data set directory to create");
   if (options.train.empty() == options.synthetic.empty()) {
     throw UsageError(fmt::format(
         "prepare: {}; give either --train FILE or --synthetic KIND",
@@ -86,8 +96,9 @@ Command prepare_command(const std::string& command_line) {
   command.examples = {
       {"relgrad prepare --output data/images --synthetic images --rows 6000",
        "small images, drawn by the program"},
-      {fmt::format("relgrad prepare --output data/fashion --train {0}/train-images-idx3-ubyte.gz "
-                   "--test {0}/t10k-images-idx3-ubyte.gz --val-last 10000",
+      {fmt::format("relgrad prepare --output data/fashion --val-last 10000 \\\n"
+                   "    --train {0}/train-images-idx3-ubyte.gz \\\n"
+                   "    --test {0}/t10k-images-idx3-ubyte.gz",
                    fashion),
        "Fashion-MNIST (Debian package dataset-fashion-mnist)"},
       {"relgrad prepare --output data/photos --train photos --size 32x32",
@@ -95,11 +106,11 @@ Command prepare_command(const std::string& command_line) {
   command.exit_codes = {0, 1, 2, 3, 6, 75};
   command.options = joined(
       {group("Output",
-             {path_option("output", options->output, "DIR", "data set directory to make"),
+             {path_option("output", options->output, "DIR", "data set directory to create"),
               text_option("name", options->name, "NAME", "a word",
-                          "of the data set; by default the last part of --output"),
+                          "name of the data set; by default the last part of --output"),
               number_option("rows-per-shard", options->rows_per_shard, Range<std::uint64_t>{},
-                            "rows", "of one HDF5 file; 0: files of about 256 MiB")}),
+                            "rows", "rows per HDF5 file; 0: files of about 256 MiB")}),
        input_options(*options), synthetic_options(*options)});
   command.check = [options] { check(*options); };
   command.run_alone = [options]() -> std::optional<int> {

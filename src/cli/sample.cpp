@@ -17,22 +17,22 @@ Command sample_command() {
   command.examples = {
       {"relgrad sample --run runs/first --output grid.png", "64 images in a grid"},
       {"relgrad sample --run runs/first --count 1000 --temperature 0.8 --output samples.h5",
-       "1000 samples nearer to the mode, as numbers"}};
+       "1000 samples closer to the mode, as numbers"}};
   command.exit_codes = {0, 1, 2, 4, 6};
-  command.options =
-      joined({model_options(*options),
-              group("Samples",
-                    {text_option("output", options->output, "FILE", "a .png or .h5 file to make",
-                                 ".png: a grid of images; .h5: any data, as numbers"),
-                     number_option("count", options->count,
-                                   Range<std::int64_t>{.least = 1, .most = 1000000000}, "samples",
-                                   "how many"),
-                     number_option("temperature", options->temperature, above(0.0), "",
-                                   "latent draws are multiplied by it"),
-                     choice_option("inverse", options->inverse, {"exact", "learned"},
-                                   "of linear layers; exact: LU of W, D^3; learned: R of "
-                                   "self-normalizing ones, D^2 a sample")}),
-              computing_options(*options)});
+  command.options = joined(
+      {model_options(*options),
+       group("Samples",
+             {text_option("output", options->output, "FILE", "a .png or .h5 file to make",
+                          "file to write; .png: a grid of images; .h5: numbers, for any data"),
+              number_option("count", options->count,
+                            Range<std::int64_t>{.least = 1, .most = 1000000000}, "samples",
+                            "number of samples"),
+              number_option("temperature", options->temperature, above(0.0), "",
+                            "factor on the latent draws; below 1: samples closer to the mode"),
+              choice_option("inverse", options->inverse, {"exact", "learned"},
+                            "inverse of linear layers; exact: by LU, O(D^3) once; learned: R of "
+                            "self-normalizing layers, O(D^2) per sample")}),
+       computing_options(*options)});
   command.check = [options] {
     require_one_model("sample", *options);
     require("sample", "output", options->output, "the .png or .h5 file to make");

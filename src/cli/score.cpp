@@ -13,20 +13,20 @@ Command score_command() {
   command.summary = "Writes the exact log-likelihood of every sample of a split to an HDF5 file.";
   command.usage = {"--run DIR --data DIR --output scores.h5 [--split test]"};
   command.examples = {{"relgrad score --run runs/first --data data/images --output scores.h5",
-                       "one number a sample of the test split"},
+                       "one number per sample of the test split"},
                       {"h5ls scores.h5", "what is in the file"}};
   command.exit_codes = {0, 1, 2, 3, 4, 6};
-  command.options = joined(
-      {model_options(*options), data_options(*options),
-       group("Output",
-             {text_option("output", options->output, "FILE", "a .h5 file to make",
-                          "log-likelihoods, in the order of the split"),
-              switch_option("latent", options->latent,
-                            "also the latent vector z = f(x) of every sample, /latent [rows, "
-                            "D], under the first draw of the noise"),
-              text_option("json", options->json, "FILE", "a file, or - for standard output",
-                          "write the figures of evaluate as JSON as well")}),
-       computing_options(*options)});
+  command.options =
+      joined({model_options(*options), data_options(*options),
+              group("Output",
+                    {text_option("output", options->output, "FILE", "a .h5 file to make",
+                                 "file for the log-likelihoods, in the order of the split"),
+                     switch_option("latent", options->latent,
+                                   "also write the latent vector z = f(x) of every sample as "
+                                   "/latent [rows, D], for the first draw of the noise"),
+                     text_option("json", options->json, "FILE", "a file, or - for standard output",
+                                 "also write the figures of relgrad evaluate as JSON")}),
+              computing_options(*options)});
   command.check = [options] {
     require_one_model("score", *options);
     require("score", "data", options->data, "the data set to score");

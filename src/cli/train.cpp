@@ -35,8 +35,8 @@ void print_config(const TrainOptions& options) {
 
 void check(const TrainLine& line) {
   if (line.print_config) return;
-  require("train", "data", line.options.data, "a data set written by relgrad prepare");
-  require("train", "run", line.options.run, "the run directory to make");
+  require("train", "data", line.options.data, "a data set made by relgrad prepare");
+  require("train", "run", line.options.run, "the run directory to create");
 }
 
 }  // namespace
@@ -52,18 +52,19 @@ Command train_command() {
       {"relgrad train --data data/images --run runs/first --epochs 2", "one process"},
       {"mpirun -n 2 relgrad train --data data/images --run runs/second --config "
        "jobs/mnist-best.ini",
-       "two ranks share every batch; options from a file"},
+       "two ranks share every batch; options come from a file"},
       {"mpirun -n 2 relgrad train --data data/images --run runs/second --config "
        "jobs/mnist-best.ini --resume auto",
-       "the same line after a stop, also on other numbers of ranks"}};
+       "the same line after a stop; the number of ranks may change"}};
   command.exit_codes = {0, 1, 2, 3, 4, 5, 6, 7, 75};
-  command.options =
-      joined({table_options(line->options),
-              group("Options from a file",
-                    {text_option("config", line->option_file, "FILE", "a file",
-                                 "lines like lr = 0.001; the command line decides over it"),
-                     switch_option("print-config", line->print_config,
-                                   "print all options as such a file, and end")})});
+  command.options = joined(
+      {table_options(line->options),
+       group(
+           "Options from a file",
+           {text_option("config", line->option_file, "FILE", "a file",
+                        "file with lines like lr = 0.001; options on the command line override it"),
+            switch_option("print-config", line->print_config,
+                          "print all options in the format of such a file, and exit")})});
   command.config_option = "config";
   command.check = [line] { check(*line); };
   command.run_alone = [line]() -> std::optional<int> {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The quick tour of README.md does what it says: every fenced command of it is run, in order.
+"""README.md and docs/tour.md do what they say: every fenced command of them is run, in order.
 
 Run by ctest with RELGRAD, the path of the program, and MPIRUN in the environment.
 """
@@ -8,51 +8,59 @@ import os
 import pathlib
 import re
 import subprocess
-import sys
 import tempfile
 import unittest
 
 PROGRAM = os.environ["RELGRAD"]
 MPIRUN = os.environ.get("MPIRUN", "mpirun")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PYTHON = next(p for p in ("/usr/bin/python3", sys.executable) if os.path.exists(p))  # with h5py
 
 
-def section(title):
-    """The text under a heading of the README, up to the next one."""
-    text = (ROOT / "README.md").read_text()
-    return re.search(rf"(?ms)^## {title}\n(.*?)(?=^## |\Z)", text).group(1)
+def read(page):
+    return (ROOT / page).read_text()
 
 
-def blocks(text):
-    """(language, content) of every fenced block."""
-    return re.findall(r"(?ms)^```(\w+)\n(.*?)^```$", text)
+def blocks(text, language):
+    """The content of every fenced block of a language."""
+    return re.findall(rf"(?ms)^```{language}\n(.*?)^```$", text)
 
 
-class QuickTour(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.holder = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls.holder.cleanup)
-        cls.folder = pathlib.Path(cls.holder.name)
-        (cls.folder / "build/release").mkdir(parents=True)
-        (cls.folder / "build/release/relgrad").symlink_to(PROGRAM)
-        (cls.folder / "jobs").symlink_to(ROOT / "jobs")
+class Commands(unittest.TestCase):
+    def setUp(self):
+        holder = tempfile.TemporaryDirectory()
+        self.addCleanup(holder.cleanup)
+        self.folder = pathlib.Path(holder.name)
+        (self.folder / "build/release").mkdir(parents=True)
+        (self.folder / "build/release/relgrad").symlink_to(PROGRAM)
+        for name in ("jobs", "examples"):
+            (self.folder / name).symlink_to(ROOT / name)
 
-    def run_block(self, language, content):
-        words = {"bash": ["bash", "-euxc", content], "python": [PYTHON, "-c", content]}[language]
+    def run_lines(self, content):
+        """What these lines print; they must succeed."""
         path = f"{os.path.dirname(MPIRUN)}:{os.environ['PATH']}"
-        return subprocess.run(words, cwd=self.folder, env={**os.environ, "PATH": path},
-                              capture_output=True, text=True, timeout=300, check=False)
+        result = subprocess.run(["bash", "-euxc", content], cwd=self.folder, env={**os.environ, "PATH": path},
+                                capture_output=True, text=True, timeout=300, check=False)
+        self.assertEqual(result.returncode, 0, f"{content}\n{result.stdout}{result.stderr}")
+        return result.stdout + result.stderr
 
-    def test_its_lines_run_as_they_stand_and_leave_what_they_promise(self):
-        tour = [block for block in blocks(section("A quick tour")) if block[0] != "text"]
+    def test_the_minute_of_the_readme_prints_what_it_shows(self):
+        text = read("README.md").split("## One minute")[1].split("\n## ")[0]
+
+        printed = "".join(self.run_lines(block) for block in blocks(text, "bash"))
+
+        shown = "".join(blocks(text, "text")).splitlines()
+        self.assertGreaterEqual(len(shown), 3)
+        for line in shown:  # times and the last digits of figures may differ
+            pattern = r"\d[\d.:]*".join(re.escape(part) for part in re.split(r"\d[\d.:]*", line))
+            self.assertRegex(printed, pattern)
+
+    def test_the_lines_of_the_tour_run_and_leave_what_they_promise(self):
+        tour = blocks(read("docs/tour.md"), "bash")
         self.assertGreaterEqual(len(tour), 5)
-        for language, content in tour:
-            result = self.run_block(language, content)
-            self.assertEqual(result.returncode, 0, f"{content}\n{result.stdout}{result.stderr}")
-        self.assertRegex(result.stdout, r"log\|det W\| of layer 0: -?\d")  # of the block in Python
+        for content in tour:
+            printed = self.run_lines(content)
 
+        self.assertRegex(printed, r"log\|det W\| of layer 0: -?\d")  # of examples/read_run.py
         run = self.folder / "runs/two"
         figures = json.loads((run / "test.json").read_text())
         self.assertEqual(figures["nonfinite"], 0)
@@ -68,24 +76,17 @@ class QuickTour(unittest.TestCase):
         self.assertAlmostEqual(values[0], values[1], delta=1e-3)
 
 
-class ReadMe(unittest.TestCase):
+class Tables(unittest.TestCase):
     def test_exit_codes_are_those_of_the_program(self):
-        header = (ROOT / "include/relgrad/core/error.hpp").read_text()
-        in_code = re.findall(r"^  \w+ = (\d+),", header, re.MULTILINE)
-        in_text = re.findall(r"^\| (\d+) \|", section("On a cluster"), re.MULTILINE)
+        in_code = re.findall(r"^  \w+ = (\d+),", read("include/relgrad/core/error.hpp"), re.MULTILINE)
+        in_text = re.findall(r"^\| (\d+) \|", read("docs/exit-codes.md"), re.MULTILINE)
         self.assertEqual(in_text, in_code)
 
-    def test_metrics_have_the_keys_it_names(self):
-        text = section("What a run leaves")
-        for source in ("run/metrics.cpp", "evaluation/evaluation.cpp"):
-            code = (ROOT / "src" / source).read_text()
-            for key in re.findall(r'\{+"(\w+)", |line\["(\w+)"\]', code):
-                self.assertIn(f"`{key[0] or key[1]}`", text)
-
-    def test_links_lead_to_files(self):
-        for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")):
-            for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-                self.assertTrue((page.parent / link).exists(), f"{page.name}: {link}")
+    def test_every_key_of_the_metrics_has_a_row(self):
+        text = read("docs/run-directory.md")
+        for source in ("src/run/metrics.cpp", "src/evaluation/evaluation.cpp"):
+            for key in re.findall(r'\{+"(\w+)", |\w\["(\w+)"\]', read(source)):
+                self.assertRegex(text, rf"(?m)^\| `{key[0] or key[1]}`", source)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def spread(values, digits):
 def busy_words(results, cores):
     """Whether other work slowed the runs down."""
     load = max((r.get("load_average", 0.0) for r in results), default=0.0)
-    return f" Other programs ran beside (load average {load:.0f} on {cores} cores): times are too long." if load > cores else ""
+    return f" Other programs ran too (load average {load:.0f} on {cores} cores), so times are too long." if load > cores else ""
 
 
 def head(command, machine, quick):
