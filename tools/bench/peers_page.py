@@ -5,55 +5,59 @@ from peer_bench import Shape
 
 HEAD = """# A step beside PyTorch and JAX
 
-This page is written by `tools/bench/peers`; its figures are of one run of
+`tools/bench/peers` writes this page. Its figures are from one run of
 
 ```text
 {command}
 ```
 
-on {cores} cores of {processor} ({vectors}), {threads} thread{s} a side. {state}
+on {cores} cores of {processor} ({vectors}), {threads} thread{s} per program. {state}
 
-A step is forward pass, log-likelihood (without log|det W|, which no update needs), gradient and Adam, in float32, with smooth leaky
-ReLU between linear layers. Both sides start from the same weights and the same batch, which `relgrad bench step --dump` writes. A
-way of the relative gradient must make relgrad's update (by plain ascent within {sgd:.0e} of its norm here, by Adam as well), a way of
-the plain gradient must have that gradient, else nothing is timed. Rounds time relgrad in a process of its own, then the peer, each
-after warm-ups; a ratio is that of one round's medians, the table gives its median and its range over rounds. Times are medians over
-rounds, in ms.
+A step consists of forward pass, log-likelihood (without log|det W|, which no update needs), gradient and Adam, in
+float32, with smooth leaky ReLU between linear layers. Both programs start from the same weights and the same batch,
+which `relgrad bench step --dump` writes. Before anything is timed, the results are compared: a program with the
+relative gradient must make the same update as relgrad (with plain ascent within {sgd:.0e} of its norm here, with Adam
+as well), one with the plain gradient must compute that gradient. Each round times relgrad in its own process, then the
+peer, each after warm-up steps. A ratio is that of the medians of one round; the tables give the median of the ratios
+and their range over rounds. Times are medians over rounds, in ms.
 """
 
 WAYS = {
     "by-hand": """
 ## The relative gradient by hand
 
-What a careful person writes: `W^T Delta` and `W^T Y` in one product, samples as rows, the gradient's last product accumulating onto
-W. In PyTorch the update is the fastest of these, taken anew for every shape: Adam in place by a few tensor operations or, from 2.4 on,
-by PyTorch's fused kernel; on whole matrices or on blocks of rows while their gradient is in cache. JAX is jitted, with donated buffers.
+This is how a careful person would write it: `W^T Delta` and `W^T Y` in one product, samples as rows, and the last
+product of the gradient accumulating onto W. In PyTorch the update is the fastest of several, chosen for every shape:
+Adam in place by a few tensor operations or, from 2.4 on, by PyTorch's fused kernel; on whole matrices or on blocks of
+rows while their gradient is in cache. JAX code is jitted, with donated buffers.
 
-`bound` is the least that a step of this algorithm can take here: its products (8 B D^2 flops a layer, 6 the first) at the
-{peak:.0f} GFLOP/s that the best library here reached on 1024 x 1024, and, where weights and moments do not fit into the last cache
-({cache:.0f} MiB), 32 D^2 bytes a layer (W read three times, moments read, all three written) at the {memory:.1f} GB/s of an addition of
-long arrays; of the two, pass for pass, the larger counts. The ratio to a peer cannot exceed the peer's time over `bound`.
+`bound` is the shortest possible time of a step of this algorithm on this machine. Its products (8 B D^2 flops per
+layer, 6 B D^2 for the first) run at {peak:.0f} GFLOP/s, the best that a library reached here on 1024 x 1024. If weights
+and moments do not fit into the last cache ({cache:.0f} MiB), 32 D^2 bytes per layer (W read three times, moments read,
+all three written) move at {memory:.1f} GB/s, the rate of an addition of long arrays. For each pass the larger time
+counts. The ratio to a peer cannot exceed the peer's time divided by `bound`.
 """,
     "notebook": """
 ## The relative gradient the way the published notebook does it
 
-Errors by autograd, retained at the pre-activations; slopes by a second autograd pass; a multivariate normal latent; Adam of
-torch.optim (github.com/fissoreg/relative-gradient-jacobian, mnist_training_pytorch.ipynb). It averages log s' over hidden layers,
-so it makes the right update with one of them only.
+The notebook (github.com/fissoreg/relative-gradient-jacobian, mnist_training_pytorch.ipynb) gets errors by autograd,
+retained at the pre-activations, and slopes by a second autograd pass; it uses a multivariate normal latent and Adam of
+torch.optim. It averages log s' over hidden layers, so its update is right only with one hidden layer.
 """,
     "slogdet": """
 ## The plain gradient, by autograd through slogdet
 
-The O(D^3) way that the relative gradient replaces; its update is another one, with the same stationary points. Flops of its products
-and factorisations over those of relgrad's step, (8/3 L D^3 + (6 L - 2) B D^2) / ((8 L - 2) B D^2), say how far apart they can be
-at equal efficiency; the column `flops` gives that.
+This is the O(D^3) method that the relative gradient replaces; its update differs, but has the same stationary points.
+The column `flops` is the ratio of its flops to those of relgrad's step,
+(8/3 L D^3 + (6 L - 2) B D^2) / ((8 L - 2) B D^2): the ratio of times if both ran equally efficiently.
 """}
 
 GROWTH = """
 ## Growth with the dimension
 
-One linear layer, B = {batch_size}, PyTorch {version}: median ms of a step over {rounds} round(s) in which sizes take turns; the
-exponent is the least-squares slope of log time over log D. Alone: `tools/bench/cost_growth.py`.
+One linear layer, B = {batch_size}, PyTorch {version}: median time of a step in ms over {rounds} round(s), in which sizes
+take turns. The exponent is the least-squares slope of log time over log D. `tools/bench/cost_growth.py` measures this
+alone.
 """
 
 

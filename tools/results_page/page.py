@@ -34,11 +34,11 @@ def busy_words(results, cores):
 
 def head(command, machine, quick):
     lines = ["# Results", "",
-             "Written by `tools/results`; no figure here is typed by hand. It is made again by", "",
+             "`tools/results` writes this page; no figure is typed by hand. This command makes it again:", "",
              "```text", command, "```", "",
-             "which keeps finished runs in its `--work` folder, goes on where it was stopped, and leaves out the data sets",
+             "It keeps finished runs in its `--work` folder, continues if it was stopped, and leaves out data sets",
              "that it is not given. Option files: [jobs/](../../jobs). Likelihoods are exact (LU of every W), with one draw of",
-             "the dequantization noise; both unit conventions are those of [MATH.md](../MATH.md), section 4. `+-` is the",
+             "the dequantization noise, in both units of [MATH.md](../MATH.md#4-preprocessing-and-units). `+-` is the",
              "standard error over test samples for one seed, the standard deviation over seeds for several.", "",
              f"Machine: {machine}", ""]
     if quick:
@@ -126,7 +126,7 @@ def toy_section(entries, gaussians):
              f"{entries[0][0].words} (`jobs/{entries[0][0].config}`), {epochs_of(entries[0][1][0])}, 1 rank.",
              "The truth is minus the entropy, in closed form or by quadrature.", ""]
     lines += table(["data", "seeds", "truth, nats", "held-out nats", "short of the truth", "standard error, samples", "Gaussian",
-                    "time a seed"], rows)
+                    "time per seed"], rows)
     worst = max(-entropy - statistics.mean(r["test"]["log_likelihood_pixel_nats"] for r in results)
                 for _, results, entropy in entries)
     return lines + ["", f"Largest shortfall: {worst:.3f} nats.", "", "![toy densities](results/toys.png)", ""]
@@ -141,7 +141,7 @@ def ica_section(recipe, seeds, untrained):
     return ["## Nonlinear ICA: planted sources", "",
             f"`relgrad prepare --synthetic {recipe.data}`: independent sources, half with heavy tails (Laplace), half without",
             "(uniform), mixed by a random matrix and bent by tanh(u) + 0.3 u in every coordinate. " + recipe.words,
-            f"(`jobs/{recipe.config}`). Correlation of ranks between each true source and the latent coordinate it is matched",
+            f"(`jobs/{recipe.config}`). Rank correlation between each true source and the latent coordinate that it is matched",
             "with (`tools/ica_score`), on the test split:", ""] + table(
                 ["latent of", "mean correlation", "worst source", "mean, Pearson"], rows) + [
                     "", "![correlations](results/ica.png)", ""]

@@ -4,16 +4,16 @@
 GRESELE = "Gresele et al. 2020"
 KELLER = "Keller et al. 2021"
 MNIST = [
-    (f"{GRESELE}: 2 dense layers, relative gradient", -1102.5, 2.03, -1375.2, "8 ms a batch of 10",
+    (f"{GRESELE}: 2 dense layers, relative gradient", -1102.5, 2.03, -1375.2, "8 ms per batch of 10",
      "published in logit-space nats; noise drawn once; batches of 10"),
-    (f"{KELLER}: the same, trained longer", -1096.5, 2.018, -1369.2, "7.0 ms a batch of 100 (GTX 1080 Ti)",
+    (f"{KELLER}: the same, trained longer", -1096.5, 2.018, -1369.2, "7.0 ms per batch of 100 (GTX 1080 Ti)",
      "slope 0.3, three seeds"),
     (f"{KELLER}: 2 dense layers, exact gradient", -947.6, 1.744, -1220.3, "37.5 h, 6000 epochs", "three seeds"),
     (f"{KELLER}: 2 dense layers, self-normalizing", -947.1, 1.743, -1219.8, "15.5 h, 6000 epochs",
      "reconstruction weight 1, three seeds"),
-    (f"{KELLER}: 9 convolutional layers, self-normalizing", -638.6, 1.175, -911.3, "212 ms a batch of 100",
+    (f"{KELLER}: 9 convolutional layers, self-normalizing", -638.6, 1.175, -911.3, "212 ms per batch of 100",
      "convolutions, splines; not dense"),
-    (f"{KELLER}: Glow, 32 steps, self-normalizing", -575.4, 1.059, -848.1, "476 ms a batch of 100",
+    (f"{KELLER}: Glow, 32 steps, self-normalizing", -575.4, 1.059, -848.1, "476 ms per batch of 100",
      "coupling layers; not dense"),
     ("Papamakarios et al. 2017: MAF, 5 layers", None, 1.89, -1300.5, None, "autoregressive"),
     ("Papamakarios et al. 2017: Real NVP, 5 layers", None, 1.93, -1323.2, None, "coupling layers"),
