@@ -93,16 +93,15 @@ Command prepare_command(const std::string& command_line) {
   command.usage = {"--output DIR --train FILE ... [--val FILE | --val-last N] [--test FILE]",
                    "--output DIR --synthetic images|flow[:D]|ica[:D]|toy:NAME [--rows N]"};
   const std::string fashion = "/usr/share/datasets/fashion-mnist";
-  command.examples = {
-      {"relgrad prepare --output data/images --synthetic images --rows 6000",
-       "small images, drawn by the program"},
-      {fmt::format("relgrad prepare --output data/fashion --val-last 10000 \\\n"
-                   "    --train {0}/train-images-idx3-ubyte.gz \\\n"
-                   "    --test {0}/t10k-images-idx3-ubyte.gz",
-                   fashion),
-       "Fashion-MNIST (Debian package dataset-fashion-mnist)"},
-      {"relgrad prepare --output data/photos --train photos --size 32x32",
-       "a folder of PNG and JPEG images"}};
+  command.examples = {{"relgrad prepare --output data/images --synthetic images --rows 6000",
+                       "small images, drawn by the program"},
+                      {fmt::format("relgrad prepare --output data/fashion --val-last 10000 \\\n"
+                                   "    --train {0}/train-images-idx3-ubyte.gz \\\n"
+                                   "    --test {0}/t10k-images-idx3-ubyte.gz",
+                                   fashion),
+                       "Fashion-MNIST (Debian package dataset-fashion-mnist)"},
+                      {"relgrad prepare --output data/photos --train photos --size 32x32",
+                       "a folder of PNG and JPEG images"}};
   command.exit_codes = {0, 1, 2, 3, 6, 75};
   command.options = joined(
       {group("Output",
