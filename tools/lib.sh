@@ -2,10 +2,10 @@
 # Shared by the scripts of tools/: messages, packages, building. Sourced, not run.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-# Open MPI refuses root (containers, CI) unless told twice; ranks may be more than cores; copying
-# between processes by the kernel is forbidden in most containers.
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_btl_vader_single_copy_mechanism=none
+set -a
+# shellcheck source=tools/launcher.env
+source "$root/tools/launcher.env"
+set +a
 
 say() { printf '%s: %s\n' "$(basename "$0")" "$*"; }
 die() {  # die CODE MESSAGE
@@ -100,19 +100,20 @@ default_jobs() {
   echo $((cores < gib ? cores : gib))
 }
 
-# build PRESET JOBS [TARGET]: configures and builds; ccache is used where it is installed.
+# build PRESET JOBS TESTS [TARGET]: configures, with the tests or without (ON, OFF), and builds; ccache
+# is used where it is installed.
 build() {
-  local preset=$1 jobs=$2
+  local preset=$1 jobs=$2 tests=$3
   if [[ -z ${CMAKE_CXX_COMPILER_LAUNCHER:-} ]] && command -v ccache >/dev/null; then
     export CMAKE_CXX_COMPILER_LAUNCHER=ccache
   fi
   export CCACHE_SLOPPINESS=${CCACHE_SLOPPINESS:-pch_defines,time_macros}
   mkdir -p "$root/build"
-  (cd "$root" && cmake --preset "$preset" >"$root/build/configure.log" 2>&1) || {
+  (cd "$root" && cmake --preset "$preset" -D RELGRAD_BUILD_TESTS="$tests" >"$root/build/configure.log" 2>&1) || {
     cat "$root/build/configure.log" >&2
     die 1 "configuring failed (above)"
   }
   grep 'relgrad:' "$root/build/configure.log" || true
-  (cd "$root" && cmake --build --preset "$preset" -j "$jobs" ${3:+--target "$3"}) ||
+  (cd "$root" && cmake --build --preset "$preset" -j "$jobs" ${4:+--target "$4"}) ||
     die 1 "the build failed (above)"
 }

@@ -5,6 +5,15 @@
 namespace relgrad::hdf5 {
 namespace {
 
+// The call that visits the objects of a file, by its name in HDF5 1.10 and in 1.12 and newer.
+#if H5_VERSION_GE(1, 12, 0)
+using ObjectInfo = H5O_info2_t;
+constexpr auto visit_objects = &H5Ovisit3;
+#else
+using ObjectInfo = H5O_info_t;
+constexpr auto visit_objects = &H5Ovisit2;
+#endif
+
 /// Reads an attribute that is integers or text; others are of no interest here.
 herr_t read_attribute(hid_t object, const char* name, Attributes& attributes) {
   const Attribute attribute(H5Aopen(object, name, H5P_DEFAULT));
@@ -40,7 +49,7 @@ herr_t visit_attribute(hid_t object, const char* name, const H5A_info_t*, void* 
   }
 }
 
-herr_t visit_object(hid_t, const char* name, const H5O_info_t* info, void* to) {
+herr_t visit_object(hid_t, const char* name, const ObjectInfo* info, void* to) {
   try {
     if (info->type == H5O_TYPE_DATASET) {
       static_cast<std::vector<std::string>*>(to)->push_back(std::string("/") + name);
@@ -128,9 +137,9 @@ std::map<std::string, DatasetFound> contents(const std::filesystem::path& path) 
       H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()),
       path.string() + ": cannot be opened as HDF5; it is another format, cut or damaged"));
   std::vector<std::string> names;
-  check<DataError>(
-      H5Ovisit2(file.get(), H5_INDEX_NAME, H5_ITER_NATIVE, &visit_object, &names, H5O_INFO_BASIC),
-      path.string() + ": its groups cannot be read; it is damaged");
+  check<DataError>(visit_objects(file.get(), H5_INDEX_NAME, H5_ITER_NATIVE, &visit_object, &names,
+                                 H5O_INFO_BASIC),
+                   path.string() + ": its groups cannot be read; it is damaged");
   std::map<std::string, DatasetFound> found;
   for (const std::string& name : names) {
     found.emplace(name, describe(file.get(), name, path.string(), file_bytes));

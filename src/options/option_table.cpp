@@ -200,7 +200,7 @@ Rows budget_rows() {
       number("max-steps", &O::max_steps, at_least<Integer>(0), "steps",
              "end after this many steps; 0: --epochs decides", resumable),
       number("max-seconds", &O::max_seconds, at_least(0.0), "s",
-             "save a checkpoint and stop after this time; 0: no limit", free),
+             "save a checkpoint and stop with exit code 0 after this time; 0: no limit", free),
       number("stop-margin-seconds", &O::stop_margin_seconds, at_least(0.0), "s",
              "under SLURM: save a checkpoint and stop this long before the allocation ends, plus "
              "the time of the longest step and save; 0: off",

@@ -118,7 +118,7 @@ std::string StopRequests::reason() {
   if (const std::string signal = StopSignals::received(); !signal.empty()) return signal;
   if (run_ == nullptr) return "";
   if (run_->stop_requested()) return "the file STOP in the run directory";
-  if (max_seconds_ > 0 && seconds(now - start_) >= max_seconds_) return "--max-seconds";
+  if (max_seconds_ > 0 && seconds(now - start_) >= max_seconds_) return out_of_time;
   if (allocation_.is_near(unix_seconds(), longest_round_ + longest_save_)) {
     return "the end of the SLURM allocation";
   }

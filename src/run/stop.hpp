@@ -50,6 +50,10 @@ class AllocationEnd {
   double half_ = 0;  // of what was left at the start
 };
 
+/// The reason to stop that is no request: the time that the user gave is used up, as --max-steps
+/// may be.
+inline constexpr const char* out_of_time = "--max-seconds";
+
 /// Everything that asks a run to stop from outside: StopSignals, RUN/STOP, --max-seconds and the
 /// end of the allocation.
 class StopRequests {

@@ -127,6 +127,7 @@ class Trainer {
   void end_of_epoch();
   void save_ended(const checkpoint::SaveResult& result);
   void log_step(double lr);
+  /// Collective. Saves; returns the exit code, which is 0 where no rank was asked to stop.
   int stop(const std::string& reason);
   int done();
   StepNumbers numbers(const StepStatus& status) const;
@@ -336,10 +337,13 @@ template <class T>
 int Trainer<T>::stop(const std::string& reason) {
   progress_.end_line();
   saver_.save_now(state_);
-  write_status("stopped", static_cast<int>(ExitCode::stopped));
+  double requests = reason.empty() || reason == out_of_time ? 0 : 1;
+  comm_.allreduce_sum(std::span(&requests, 1));
+  const int exit_code = requests > 0 ? static_cast<int>(ExitCode::stopped) : 0;
+  write_status("stopped", exit_code);
   log_info(fmt::format("stopped at step {}{}; checkpoint saved, continue with --resume auto",
                        state_.step, reason.empty() ? "" : fmt::format(" by {}", reason)));
-  return static_cast<int>(ExitCode::stopped);
+  return exit_code;
 }
 
 template <class T>

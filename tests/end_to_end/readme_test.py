@@ -39,7 +39,7 @@ class Commands(unittest.TestCase):
         """What these lines print; they must succeed."""
         path = f"{os.path.dirname(MPIRUN)}:{os.environ['PATH']}"
         result = subprocess.run(["bash", "-euxc", content], cwd=self.folder, env={**os.environ, "PATH": path},
-                                capture_output=True, text=True, timeout=300, check=False)
+                                capture_output=True, text=True, timeout=1800, check=False)
         self.assertEqual(result.returncode, 0, f"{content}\n{result.stdout}{result.stderr}")
         return result.stdout + result.stderr
 

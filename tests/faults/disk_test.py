@@ -10,8 +10,9 @@ import sys
 import unittest
 
 import faults  # first: it finds what the end-to-end tests share
-from faults import hear, newest, preloaded
-from support import checkpoints, finish, must, reached, run, start, status, wait_for
+from faults import newest, preloaded
+from support import (checkpoints, finish, hear, must, reached, run, start, status,
+                     wait_for)
 
 NOT_SAVED = "checkpoint not saved, training goes on"
 METRICS_LOST = "metrics are lost until there is space"

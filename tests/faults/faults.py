@@ -10,13 +10,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "end_to_end"))
 
 import support  # first: it finds a python that has h5py
-from support import SPACE, must, prepared, run, wait_for
+from support import SPACE, must, prepared, run
 
 SEED = int(os.environ.get("RELGRAD_FAULT_SEED", random.SystemRandom().randrange(10 ** 6)))
 print(f"chance: RELGRAD_FAULT_SEED={SEED}", file=sys.stderr)
@@ -24,7 +23,8 @@ print(f"chance: RELGRAD_FAULT_SEED={SEED}", file=sys.stderr)
 # What killed launchers and ranks leave behind goes with the test's own folder.
 SCRATCH = SPACE / "tmp"
 SCRATCH.mkdir()
-support.ENVIRONMENT.update(TMPDIR=str(SCRATCH), OMPI_MCA_btl_vader_backing_directory=str(SCRATCH))
+support.ENVIRONMENT.update(TMPDIR=str(SCRATCH), OMPI_MCA_btl_vader_backing_directory=str(SCRATCH),
+                           OMPI_MCA_btl_sm_backing_directory=str(SCRATCH))  # Open MPI 4 and 5
 
 # 840 steps in 60 epochs, with everything that has state: moments, schedule, warm-up, noise of every
 # epoch, splines, the best validation, lines of metrics over several steps.
@@ -137,26 +137,6 @@ def kill(process):
         os.kill(process, signal.SIGKILL)
     except ProcessLookupError:
         pass
-
-
-def hear(process, words, seconds=support.SECONDS):
-    """Reads what a started program says on stderr until `words` are in it; returns all of it."""
-    descriptor = process.stderr.fileno()
-    os.set_blocking(descriptor, False)
-    heard = b""
-
-    def told():
-        nonlocal heard
-        try:
-            heard += os.read(descriptor, 1 << 16)
-        except BlockingIOError:
-            pass
-        assert process.poll() is None or words.encode() in heard, \
-            f"ended without '{words}':\n{heard.decode()}"
-        return words.encode() in heard
-
-    wait_for(told, f"'{words}'", seconds)
-    return heard.decode()
 
 
 def shim():

@@ -13,7 +13,7 @@ PHASES = ("staged", "created", "written", "synced", "agreed", "manifest", "renam
           "trashed")
 COMMITTED = ("renamed", "latest", "trashed")  # phases after which the checkpoint exists
 # Seconds that mpirun gives the other ranks once one is dead; its default is 1.
-AT_ONCE = {"OMPI_MCA_odls_base_sigkill_timeout": "0"}
+AT_ONCE = {f"{prefix}_MCA_odls_base_sigkill_timeout": "0" for prefix in ("OMPI", "PRTE")}
 
 
 class KillTest(faults.Test):

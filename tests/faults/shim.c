@@ -4,7 +4,8 @@
  *   SHIM_SHORT=1       every write takes only half of what it is given, every third is interrupted
  *   SHIM_FAIL=N:ERRNO  the N-th call fails with this errno, once
  *   SHIM_COUNT=FILE    where the number of calls is written when the program ends
- *   SHIM_SLOW=WORD:MS  before a call on a file whose path holds WORD, wait
+ *   SHIM_HOLD=WORD:FILE  before a call on a file whose path holds WORD, make FILE.held and wait
+ *                        while FILE exists
  * The clock of the day:
  *   SHIM_SHIFT=S:MS    it is S seconds wrong from MS milliseconds after the start on
  */
@@ -47,10 +48,14 @@ static void path_of(int descriptor, char* path) {
 static int fault_of(const char* path, int is_write) {
   if (!is_watched(path)) return 0;
   char word[256];
-  long milliseconds = 0;
-  if (sscanf(setting("SHIM_SLOW"), "%255[^:]:%ld", word, &milliseconds) == 2 &&
-      strstr(path, word) != NULL)
-    usleep((useconds_t)(1000 * milliseconds));
+  char gate[PATH_MAX];
+  if (sscanf(setting("SHIM_HOLD"), "%255[^:]:%4095s", word, gate) == 2 &&
+      strstr(path, word) != NULL && access(gate, F_OK) == 0) {
+    char held[PATH_MAX + 8];
+    snprintf(held, sizeof(held), "%s.held", gate);
+    close(open(held, O_WRONLY | O_CREAT, 0600));
+    while (access(gate, F_OK) == 0) usleep(1000);
+  }
   const long number = __atomic_add_fetch(&calls, 1, __ATOMIC_SEQ_CST);
   long wanted = 0;
   int error = 0;

@@ -16,7 +16,7 @@ import time
 DAEMONS = ("munged", "slurmctld", "slurmd")
 CLIENTS = ("sbatch", "srun", "scontrol", "squeue", "scancel", "sinfo")
 SBIN = "/usr/sbin:/sbin:/usr/local/sbin"  # not in the PATH of every user
-START_SECONDS = 30
+START_SECONDS = 600
 
 # Two nodes on one machine: jobs get the first, or both in partition `both`, where mpirun takes them
 # for two machines. Two jobs of two ranks fit at once on a node, whatever it has, so that a job that
@@ -145,7 +145,7 @@ class Cluster:
     def call(self, program, *words, check=True, folder=None, **environment):
         """What a client of this SLURM prints; called in `folder`."""
         result = subprocess.run([find(program), *map(str, words)], capture_output=True, text=True,
-                                env={**self.environment, **environment}, cwd=folder, timeout=60,
+                                env={**self.environment, **environment}, cwd=folder, timeout=600,
                                 check=False)
         if check and result.returncode != 0:
             raise RuntimeError(f"{result.args}: exit code {result.returncode}\n"

