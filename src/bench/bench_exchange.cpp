@@ -157,8 +157,8 @@ int bench_exchange(const BenchStepOptions& options, const mpi::Communicator& com
     worst = std::max(worst, error);
     if (!(error <= limit)) {
       mpi::throw_on_all_ranks(Error(
-          ExitCode::internal, fmt::format("bench exchange: {} moves the weights otherwise than "
-                                          "dense does: {:.1e}, limit {:.0e}",
+          ExitCode::internal, fmt::format("bench exchange: {} updates the weights differently from "
+                                          "dense: {:.1e}, limit {:.0e}",
                                           choice.text(), error, limit)));
     }
   }

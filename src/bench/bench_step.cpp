@@ -194,7 +194,7 @@ void print_floor(const nlohmann::json& floor) {
              number("bytes") * 1e-6);
   fmt::print("  peak       {}\n", spread("peak_gflops_per_s",
                                          "{:.1f} GFLOP/s, {:.1f} ... {:.1f}: multiply-adds in "
-                                         "registers, all threads of a rank"));
+                                         "registers, all threads of one rank"));
   fmt::print("  bandwidth  {}\n",
              spread("bandwidth_gb_per_s",
                     "{:.1f} GB/s, {:.1f} ... {:.1f}: three arrays read and written"));
@@ -246,10 +246,9 @@ int bench_step(const BenchStepOptions& options, const mpi::Communicator& comm) {
         ms("median_ms"), ms("lower_quartile_ms"), ms("upper_quartile_ms"), ms("min_ms"),
         ms("max_ms"), options.steps, options.warmup);
     if (options.deterministic) {
-      fmt::print(
-          "        without --deterministic, turn by turn: median {:.2f} ms; cost {:+.1f} %\n",
-          ms("not_deterministic_median_ms"),
-          100.0 * (ms("median_ms") / ms("not_deterministic_median_ms") - 1.0));
+      fmt::print("        without --deterministic, by turns: median {:.2f} ms; cost {:+.1f} %\n",
+                 ms("not_deterministic_median_ms"),
+                 100.0 * (ms("median_ms") / ms("not_deterministic_median_ms") - 1.0));
     }
     fmt::print("rate    {:.0f} GFLOP/s in matrix products\n", ms("gflops_per_s"));
     print_floor(time["floor"]);

@@ -123,7 +123,7 @@ std::vector<Advice> advice_on(const Plan& plan) {
   shape.batch_size *= 2;
   all.push_back({"twice the batch", gain(shape, plan.rates)});
   if (plan.rates.compute.share == 1) {
-    all.push_back({"twice the threads a rank",
+    all.push_back({"twice the threads per rank",
                    gain(plan.shape, {scaled(plan.rates.compute, 2), plan.rates.links})});
     shape = plan.shape;
     shape.ranks *= 2;
@@ -194,7 +194,7 @@ bool fits(const Plan& plan, const StepCost& cost) {
 std::string reason_of(const Plan& plan) {
   const StepCost& chosen = plan.costs[plan.chosen];
   if (!fits(plan, chosen)) {
-    return fmt::format("nothing fits into {:.2f} GiB a rank; this takes least",
+    return fmt::format("no exchange fits into {:.2f} GiB per rank; this one needs the least memory",
                        plan.memory_limit / (1 << 30));
   }
   const auto without_room =
@@ -271,19 +271,19 @@ nlohmann::json to_json(const Plan& plan) {
 void print(const Plan& plan) {
   const ComputeRates& compute = plan.rates.compute;
   const LinkRates& link = plan.rates.links.all;
-  fmt::print("D {}, {} layer{}, global batch {}, {} rank{}; one rank alone {:.2f} ms a step\n",
+  fmt::print("D {}, {} layer{}, global batch {}, {} rank{}; one rank alone {:.2f} ms per step\n",
              plan.shape.dimension, plan.shape.layers, plan.shape.layers == 1 ? "" : "s",
              plan.shape.batch_size, plan.shape.ranks, plan.shape.ranks == 1 ? "" : "s",
              plan.one_rank_seconds * 1e3);
   fmt::print("rank  {:.1f} GFLOP/s, optimizer {:.1f} GB/s, {:.2f} of its cores ({})\n",
              compute.flops * 1e-9, compute.optimizer_bytes * 1e-9, compute.share,
-             plan.compute_measured ? "measured" : "told or assumed");
+             plan.compute_measured ? "measured" : "given or assumed");
   fmt::print(
       "link  allreduce {:.3f}, reduce-scatter {:.3f}, allgather {:.3f}, alltoall {:.3f} GB/s; "
-      "{:.0f} us a hop ({})\n\n",
+      "{:.0f} us per hop ({})\n\n",
       link.allreduce.bandwidth * 1e-9, link.reduce_scatter.bandwidth * 1e-9,
       link.allgather.bandwidth * 1e-9, link.alltoall.bandwidth * 1e-9, link.allgather.latency * 1e6,
-      plan.link_measured ? "measured" : "told or assumed");
+      plan.link_measured ? "measured" : "given or assumed");
   fmt::print("{:24} {:>10} {:>10} {:>10} {:>10} {:>9} {:>10} {:>6} {:>5}{}\n", "exchange",
              "step ms", "computing", "optimizer", "exchange", "sent MiB", "memory MiB", "x 1",
              "eff", plan.measured.empty() ? "" : "   measured");
@@ -306,7 +306,7 @@ void print(const Plan& plan) {
   fmt::print("\nchoice  {}: {}; {:.0f} samples/s\n", chosen.choice.text(), reason_of(plan),
              static_cast<double>(plan.shape.batch_size) / chosen.seconds());
   for (const Advice& a : plan.advice) {
-    fmt::print("next    {}: {:.2f} x the samples a second\n", a.change, a.gain);
+    fmt::print("next    {}: {:.2f} times the samples per second\n", a.change, a.gain);
   }
 }
 

@@ -31,7 +31,7 @@ Command bench_command() {
       "measured between the steps. Flops: 8 B D^2 per layer, 6 B D^2 for the first. Bytes: three\n"
       "reads of W (12 per weight) and what the optimizer reads and writes, gradient included (28\n"
       "per weight for adam, 20 for momentum, 12 for sgd). Peak: multiply-adds in registers, with\n"
-      "all threads of a rank. Bandwidth: three arrays larger than the caches, updated in place.";
+      "all threads of one rank. Bandwidth: three arrays larger than the caches, updated in place.";
   command.exit_codes = {0, 1, 2, 6};
   command.set_positional = [what](const std::string& text) { *what = text; };
   const Range<std::int64_t> positive{.least = 1, .most = 1 << 20};

@@ -110,9 +110,9 @@ void for_each_step(const RunOrder& order, std::int64_t from, std::int64_t to,
   const std::vector<RunOrder::Stretch>& stretches = order.stretches;
   if (from < stretches.front().step) {
     throw CheckpointError(
-        fmt::format("--from-step: {} is before step {}, and the batch size was another one before "
-                    "it that the checkpoint does not tell; ask from step {} on, or an older "
-                    "--checkpoint",
+        fmt::format("--from-step: {} is before step {}, where the batch size changed; the "
+                    "checkpoint does not hold the older "
+                    "size: ask from step {} on, or name an older --checkpoint",
                     from, stretches.front().step, stretches.front().step));
   }
   for (std::size_t i = 0; i < stretches.size(); ++i) {

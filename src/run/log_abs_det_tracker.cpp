@@ -21,16 +21,16 @@ LogAbsDetTracker<T>::LogAbsDetTracker(const TrainOptions& options, const Exchang
     : why_not_(why_log_abs_det_is_not_tracked(parse_optimizer_kind(options.optimizer),
                                               parse_gradient_kind(options.gradient), exchange)) {
   if (options.track_log_det == "on" && !why_not_.empty()) {
-    mpi::throw_on_all_ranks(
-        UsageError(fmt::format("--track-log-det: on cannot be: {}; leave it at auto", why_not_)));
+    mpi::throw_on_all_ranks(UsageError(
+        fmt::format("--track-log-det: on is not possible: {}; leave it at auto", why_not_)));
   }
   if (options.track_log_det == "off") {
     why_not_ = "--track-log-det off";
   } else if (options.track_log_det == "auto" && why_not_.empty() &&
              dimensions_per_sample * options.batch_size > dimension) {
     why_not_ = fmt::format(
-        "a batch of {} is large against {} dimensions, so it would cost more "
-        "than 3 % of a step (--track-log-det on)",
+        "a batch of {} samples is large compared with {} dimensions, so tracking would cost more "
+        "than 3 % of a step; --track-log-det on forces it",
         options.batch_size, dimension);
   }
   tracks_ = why_not_.empty();
@@ -39,7 +39,7 @@ LogAbsDetTracker<T>::LogAbsDetTracker(const TrainOptions& options, const Exchang
 template <class T>
 std::string LogAbsDetTracker<T>::in_words() const {
   if (tracks_) return "log|det| between evaluations: exact, tracked from step to step";
-  return "log|det| between evaluations: that of the last one (" + why_not_ + ")";
+  return "log|det| between evaluations: the value of the last one (" + why_not_ + ")";
 }
 
 template <class T>

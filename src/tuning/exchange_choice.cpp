@@ -40,8 +40,8 @@ std::string reason_of(const StepCost& chosen, const std::vector<StepCost>& costs
                           1e3 * cost.seconds(), cost.memory > memory ? " (no memory for it)" : "");
   }
   return fmt::format(
-      "exchange auto takes {}: {:.1f} ms a step predicted, {:.1f} of them exchange{}; measured: "
-      "{:.0f} GFLOP/s a rank, allreduce {:.2f} and allgather {:.2f} GB/s",
+      "exchange auto takes {}: {:.1f} ms per step predicted, {:.1f} of them exchange{}; measured: "
+      "{:.0f} GFLOP/s per rank, allreduce {:.2f} and allgather {:.2f} GB/s",
       chosen.choice.text(), 1e3 * chosen.seconds(), 1e3 * chosen.exchange,
       others.empty() ? "" : " (" + others + ")", rates.flops * 1e-9,
       link.allreduce.bandwidth * 1e-9, link.allgather.bandwidth * 1e-9);

@@ -43,7 +43,7 @@ std::string why_auto_is_off(const TrainOptions& options, std::string_view exchan
   const auto wanted = static_cast<double>(options.threads + 1);
   constexpr double rounding = 1e-6;  // thirds of CPUs
   if (least + rounding >= wanted) return "";
-  return fmt::format("{:.3g} CPU{} a rank, {} wanted", least, least == 1 ? "" : "s", wanted);
+  return fmt::format("{:.3g} CPU{} per rank, {} needed", least, least == 1 ? "" : "s", wanted);
 }
 
 }  // namespace

@@ -70,7 +70,7 @@ class LogDetTest(support.Test):
         result = run("train", "--data", self.data, "--run", self.folder / "no", *NET,
                      "--track-log-det", "on")
         self.assertEqual(result.code, 2, str(result))
-        self.assertIn("--track-log-det: on cannot be: the step of adam is not of low rank",
+        self.assertIn("--track-log-det: on is not possible: the step of adam is not of low rank",
                       result.err)
 
 

@@ -79,7 +79,7 @@ class Auto(support.Test):
     def test_a_run_says_what_it_takes_and_why(self):
         data = support.prepared("--synthetic", "images", "--size", "24x24", "--rows", 60)
         log = must("train", "--data", data, "--run", self.folder / "run", *support.QUICK, ranks=2).err
-        self.assertRegex(log, r"exchange auto takes \w+.*: [0-9.]+ ms a step predicted.*; measured: ")
+        self.assertRegex(log, r"exchange auto takes \w+.*: [0-9.]+ ms per step predicted.*; measured: ")
 
 
 if __name__ == "__main__":

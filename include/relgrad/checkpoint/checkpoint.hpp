@@ -42,22 +42,22 @@ struct Retention {
   int keep_every = 10;  // every n-th checkpoint of the run for good; 0: none
 };
 
-/// What a save did, agreed by all ranks.
+/// The result of a save, agreed by all ranks.
 struct SaveResult {
   bool saved = false;
   std::filesystem::path directory;  // of the checkpoint, if saved
   std::string trouble;              // one line if not saved, or if tidying up failed after it was
-  double seconds = 0;               // that the caller was held up
-  double writing_seconds = 0;       // of the slowest rank's bytes, on whichever thread
+  double seconds = 0;               // for which the caller had to wait
+  double writing_seconds = 0;       // of the slowest rank, on any thread
   std::uint64_t bytes = 0;
 };
 
-/// Who writes the bytes: the caller, or a thread from a copy of them, so that the caller may change
-/// them meanwhile. The copy takes as much memory as this rank writes; a rank that has not twice
-/// that left writes at once.
+/// Who writes the bytes: the caller, or a thread that writes a copy, so that the caller may change
+/// them meanwhile. The copy takes as much memory as this rank writes; a rank with less than twice
+/// that free writes at once.
 enum class Writing { at_once, in_background };
 
-/// A save under way. Every rank passes the blocks it holds, at most one per tensor: the distinct
+/// A running save. Every rank passes the blocks it holds, at most one per tensor: the distinct
 /// ranges of columns must tile the tensor; a range that several ranks hold (all of it on every
 /// rank, say) is written once, split over the writers. `state` (rank 0's counts) becomes "state" of
 /// the manifest: step, epoch, samples_consumed, seed, options, model, data identity, metrics. A
@@ -83,10 +83,10 @@ class Save {
   Save(Save&&) noexcept;
   Save& operator=(Save&&) noexcept;
 
-  /// This rank's part is on disk, or has failed: finish() will not wait for it.
+  /// Whether this rank's part is on disk or has failed, so that finish() need not wait for it.
   bool is_written() const;
   std::int64_t step() const;
-  /// Collective, once: when every rank has written, the checkpoint comes to exist.
+  /// Collective, once: completes the checkpoint when every rank has written.
   SaveResult finish();
 
  private:
@@ -106,7 +106,7 @@ struct Found {
 };
 
 /// Newest (largest step) first. The state passed to save is manifest["state"]. Directories that do
-/// not qualify are named, with the reason, in `rejected`.
+/// not qualify are listed, with the reason, in `rejected`.
 std::vector<Found> list(const std::filesystem::path& run_directory,
                         std::vector<std::string>* rejected = nullptr);
 /// One checkpoint directory. @throws CheckpointError.
@@ -117,7 +117,7 @@ std::optional<Found> best(const std::filesystem::path& run_directory);
 /// Collective. Fills every block from rank 0's `checkpoint`, reading only the columns it needs;
 /// checks names, shapes and types, the checksum of every file (each read by one rank), and the
 /// hashes of the tensors as they now lie in memory, between ranks and with the manifest.
-/// @throws CheckpointError on every rank together; the blocks then hold nothing of use.
+/// @throws CheckpointError on every rank together; the contents of the blocks are then undefined.
 void load(const mpi::Communicator& comm, const Found& checkpoint,
           const std::vector<MutableBlock>& blocks);
 /// Without MPI: one tensor, whole, as double.

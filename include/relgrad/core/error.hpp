@@ -8,7 +8,7 @@
 
 namespace relgrad {
 
-/// Exit codes of every sub-command; a contract with job scripts (README, "Exit codes").
+/// Exit codes of every sub-command; a contract with job scripts (docs/exit-codes.md).
 enum class ExitCode : int {
   done = 0,
   internal = 1,    // a bug in relgrad

@@ -19,7 +19,7 @@ class ExactGrid {
     limit_ = power_of_two(limit_bits);
     magic_ = 1.5 * power_of_two(bits + 1);
   }
-  /// Nearest point of the grid; beyond +-2^limit_bits the limit itself. Not a number stays so.
+  /// Nearest point of the grid; beyond +-2^limit_bits the limit itself. NaN stays NaN.
   double round(double term) const {
     const double held = term > limit_ ? limit_ : (term < -limit_ ? -limit_ : term);
     return (held + magic_) - magic_;  // magic's last bit is one step of the grid

@@ -1,14 +1,14 @@
 #pragma once
-/// Memory of numbers that are walked through in long strides.
+/// Memory for numbers that are accessed in long strides.
 #include <cstddef>
 #include <cstdlib>
 #include <memory>
 
 namespace relgrad {
 
-/// Zeroed memory on a cache line, in huge pages where it is large and the kernel has them: a column
-/// of W may span several pages of 4 KiB, and products that walk along rows would miss in the page
-/// tables at every number. Pages that are never touched (moments of columns that another rank
+/// Zeroed memory, aligned to a cache line; in huge pages if it is large and the kernel has them. A
+/// column of W may span several pages of 4 KiB, and products that walk along rows would miss the
+/// TLB at every number. Pages that are never touched (moments of columns that another rank
 /// updates) take no memory.
 template <class T>
 class HugePageBuffer {

@@ -4,8 +4,8 @@
 
 namespace relgrad {
 
-/// Only one process of a job speaks; the command line tells each process which it is. Default:
-/// speaks.
+/// Only one process of a job prints messages; the command line sets for each process whether it
+/// does. Default: it prints.
 void set_log_enabled(bool enabled);
 /// "relgrad: MESSAGE"
 void log_info(std::string_view message);

@@ -12,7 +12,7 @@ struct Spread {
   double most = 0;
 };
 
-/// Of an even number of values the upper one of the middle two. @param values  at least one.
+/// For an even number of values the median is the upper middle one. @param values  at least one.
 Spread spread_of(std::vector<double> values);
 
 }  // namespace relgrad

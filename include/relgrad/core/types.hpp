@@ -1,5 +1,5 @@
 #pragma once
-/// Words every room speaks. Matrices are column-major; a batch is D x B, one sample per column.
+/// Types used everywhere. Matrices are column-major; a batch is D x B, one sample per column.
 #include <Eigen/Core>
 #include <cstdint>
 

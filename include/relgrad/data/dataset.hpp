@@ -48,9 +48,9 @@ struct DatasetInfo {
 /// @throws DataError on a missing or damaged file or a newer format version.
 DatasetInfo read_dataset_info(const std::filesystem::path& directory);
 
-/// One split, open for reading. A sample is one pread at the byte offset of /samples; no HDF5 call
-/// after the constructor, so a prefetch thread may read. With `cache`, the split is read once into
-/// memory when it is first used.
+/// One split, open for reading. Reading a sample is one pread at the byte offset of /samples. There
+/// is no HDF5 call after the constructor, so a prefetch thread may read. With `cache`, the split is
+/// read once into memory when it is first used.
 class SplitReader {
  public:
   /// Opens every shard, checks that file sizes and /samples shapes match dataset.json.

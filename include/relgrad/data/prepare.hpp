@@ -21,7 +21,7 @@ ImageSize parse_image_size(std::string_view text);
 
 /// What to prepare and where. Either `train` is given or `synthetic`, never both.
 struct PrepareOptions {
-  std::filesystem::path output;  // directory to make; must not exist
+  std::filesystem::path output;  // directory to create; must not exist
   std::string name;              // default: the last part of `output`
 
   // Inputs of each split; several files are read one after another. A file is IDX (.idx, -ubyte),
@@ -34,7 +34,7 @@ struct PrepareOptions {
   /// train, at most 10000 rows. With `synthetic`: the rows of val, and of test.
   std::optional<std::uint64_t> val_last;
 
-  // One IDX or .npy file of integers per split, a label a sample. CIFAR files bring their own.
+  // One IDX or .npy file of integers per split, one label per sample. CIFAR files contain labels.
   std::vector<std::filesystem::path> train_labels;  // also cut by val_last
   std::vector<std::filesystem::path> val_labels;
   std::vector<std::filesystem::path> test_labels;
@@ -45,15 +45,15 @@ struct PrepareOptions {
   bool grey = false;  // one channel; default: grey if all images are, else three channels
 
   /// "images" (28 x 28, or `size`), "toy:NAME" (two dimensions; see toy_names), "flow[:D]" (D =
-  /// 16): samples of a random flow whose entropy is known, or "ica[:D]" (D = 8): mixtures of
+  /// 16): samples of a random flow of known entropy, or "ica[:D]" (D = 8): mixtures of
   /// independent sources, which the shards hold as /sources.
   std::string synthetic;
-  /// Rows of the synthetic training split (> 0). val and test are drawn besides: `val_last` rows
+  /// Rows of the synthetic training split (> 0). val and test are drawn too: `val_last` rows
   /// each, or else a sixth of `rows`, at least 1 and at most 10000.
   std::uint64_t rows = 60000;
   std::uint64_t seed = 1;  // of synthetic data
 
-  std::uint64_t rows_per_shard = 0;  // 0: shards of about 256 MiB, at most 256 of them a split
+  std::uint64_t rows_per_shard = 0;  // 0: shards of about 256 MiB, at most 256 of them per split
   std::string command;               // as typed, for the record in dataset.json
 };
 
@@ -61,9 +61,9 @@ struct PrepareOptions {
 std::vector<std::string> toy_names();
 
 /// Writes `options.output`: shards first, dataset.json last, in a hidden directory beside it that
-/// is renamed when everything is on disk. Memory does not grow with the input. Stopped by an error
-/// or by SIGINT, SIGTERM or SIGHUP it leaves nothing behind; what a killed run left, the next one
-/// removes. Progress goes to standard error.
+/// is renamed when everything is on disk. Memory does not grow with the input. If an error, SIGINT,
+/// SIGTERM or SIGHUP stops it, it leaves nothing behind; the next run removes what a killed one
+/// left. Progress goes to standard error.
 /// @throws UsageError  options that contradict each other, or an output that exists
 /// @throws DataError   an input that is missing, damaged or unsuitable; a split without samples
 /// @throws DiskError   cannot write: permission, quota, space

@@ -1,5 +1,5 @@
 #pragma once
-/// Samples as they lie in the data set, before any transform.
+/// Samples as they are stored in the data set, before any transform.
 #include <cstddef>
 #include <cstdint>
 #include <span>

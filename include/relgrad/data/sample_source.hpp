@@ -1,6 +1,6 @@
 #pragma once
-/// Where samples come from, before they are a data set: read once, from first to last, a few at a
-/// time.
+/// Sources of samples for a new data set. A source is read once, from first to last, a few samples
+/// at a time.
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -23,7 +23,7 @@ class SampleSource {
   ElementType type() const { return type_; }
   std::uint64_t rows() const { return rows_; }
   bool has_labels() const { return has_labels_; }
-  /// Entropy of one sample in nats, where it is known.
+  /// Entropy of one sample in nats, if it is known.
   std::optional<double> true_entropy_nats() const { return true_entropy_nats_; }
   /// Whether every sample was made from D independent sources that are known.
   bool has_sources() const { return has_sources_; }
@@ -53,7 +53,7 @@ struct ImageOptions {
   bool grey = false;
 };
 
-/// A file or folder of any known format; the extension decides, then the first bytes.
+/// A file or folder of any known format, found by the extension, then by the first bytes.
 /// @throws DataError naming the path and what was expected.
 std::unique_ptr<SampleSource> open_source(const std::filesystem::path& path,
                                           const ImageOptions& images);

@@ -1,5 +1,5 @@
 #pragma once
-/// How fast the collectives of an exchange are between these ranks: measured.
+/// Measured speed of the collectives of an exchange between these ranks.
 #include <functional>
 
 #include "relgrad/core/spread.hpp"
@@ -8,17 +8,17 @@
 
 namespace relgrad {
 
-/// Collective. Seconds that `work` takes where it takes longest, every rank beginning at the same
-/// time, in a few calls; the same numbers on every rank.
+/// Collective. Seconds that the slowest rank takes for `work`, in a few calls that all ranks begin
+/// at the same time; the same numbers on every rank.
 Spread seconds_on_all_ranks(const mpi::Communicator& comm, const std::function<void()>& work);
 
-/// Collective. Rates of messages of the sizes that a step of `shape` sends, at most some MiB; the
-/// same numbers on every rank. Takes some ten messages' time of each of four collectives, among all
-/// ranks and among those of every grid of them.
+/// Collective. Rates for messages as large as those of a step of `shape`, up to a few MiB; the same
+/// numbers on every rank. Takes the time of about ten messages of each of four collectives, among
+/// all ranks and within the groups of every grid.
 GridLinks measure_links(const mpi::Communicator& comm, const StepShape& shape);
 
-/// The same of a network of which one knows the speed of a rank's link alone.
-/// @param bandwidth  bytes a second. @param latency  seconds from rank to rank
+/// The same for a network of which only the speed of a rank's link is known.
+/// @param bandwidth  bytes per second. @param latency  seconds from rank to rank
 GridLinks told_links(double bandwidth, double latency);
 
 }  // namespace relgrad

@@ -47,7 +47,7 @@ class MpiRowGroup final : public RowGroup<T> {
   mpi::Communicator data_;
   ProcessGrid grid_;
   std::vector<Index> counts_;  // samples of each rank in this batch
-  std::vector<T> pieces_;      // a D x n matrix as one piece a rank
+  std::vector<T> pieces_;      // a D x n matrix as one piece per rank
   std::vector<T> sent_;
   std::vector<T> columns_;  // of all ranks
   ExchangeCost cost_;
@@ -59,8 +59,8 @@ template <class T>
 std::unique_ptr<MpiRowGroup<T>> make_row_group(const mpi::Communicator& world,
                                                std::int64_t row_groups);
 
-/// Numbers each rank sends a layer and step, N samples a rank: 3 N R D (R - 1) / R; weights,
-/// moments and gradient are held by 1/R. The gradient's sum over `same_columns` is `inner`'s.
+/// Numbers each rank sends per layer and step, with N samples per rank: 3 N R D (R - 1) / R. A rank
+/// holds 1/R of weights, moments and gradient. `inner` sums the gradient over `same_columns`.
 template <class T>
 std::unique_ptr<Exchange<T>> make_row_exchange(std::string_view inner,
                                                const mpi::Communicator& world,

@@ -1,7 +1,7 @@
 #pragma once
 /// HDF5 files as relgrad uses them: write-once, serial, contiguous datasets whose raw bytes are
 /// read and written with pread/pwrite at the dataset's offset (the HDF5 library of Debian is not
-/// thread-safe and hides ENOSPC; raw bytes are neither). hdf5/ is the only room that includes
+/// thread-safe and hides ENOSPC; raw access avoids both). hdf5/ is the only room that includes
 /// <hdf5.h>.
 #include <cstdint>
 #include <filesystem>
@@ -65,8 +65,8 @@ class RawFile {
   void read_at(std::uint64_t offset, void* to, std::uint64_t bytes) const;  // @throws DataError
   void write_at(std::uint64_t offset, const void* from,
                 std::uint64_t bytes) const;  // @throws DiskError
-  /// Asks for the blocks of the first `bytes` bytes now, so that a full disk or a quota shows
-  /// before the writing; does nothing where the file system cannot. @throws DiskError
+  /// Reserves the blocks of the first `bytes` bytes, so that a full disk or a quota is noticed
+  /// before writing; does nothing if the file system cannot do this. @throws DiskError
   void reserve(std::uint64_t bytes) const;
   void sync() const;  // fsync; @throws DiskError
   std::uint64_t size() const;

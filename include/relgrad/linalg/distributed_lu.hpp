@@ -10,7 +10,7 @@
 namespace relgrad {
 
 /// The ranks of one group as ScaLAPACK's process grid, as square as their number allows. Every
-/// method and the two ends of its life are collective over the group.
+/// method, the constructor and the destructor are collective over the group.
 class ProcessGrid {
  public:
   /// @param blacs_handle  of a communicator of `size` ranks, which must outlive the grid
@@ -22,7 +22,7 @@ class ProcessGrid {
   int rank() const { return rank_; }
   int size() const { return size_; }
   int context() const { return context_; }
-  /// A grid of rank r alone, -1 elsewhere: where a matrix lies that it alone has.
+  /// A grid of rank r alone, for a matrix that only r has; -1 on other ranks.
   int alone(int r) const { return r == rank_ ? own_context_ : -1; }
   int rows() const { return rows_; }
   int cols() const { return size_ / rows_; }
@@ -43,7 +43,7 @@ class ProcessGrid {
 template <class T>
 class DistributedLu {
  public:
-  /// Collective. Cost: 2/3 D^3 / R flops a rank. @param own_columns  D x |I_r|, I_r =
+  /// Collective. Cost: 2/3 D^3 / R flops per rank. @param own_columns  D x |I_r|, I_r =
   /// part_of(D, r, R), all finite. @param where  names the matrix in errors, e.g. "layer/0/W".
   /// @throws DivergedError, on every rank, if a pivot is exactly zero.
   template <class From>

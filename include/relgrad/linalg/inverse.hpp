@@ -1,6 +1,6 @@
 #pragma once
-/// The inverse of a matrix in its own precision: part of a training step where an estimator needs
-/// one.
+/// The inverse of a matrix in its own precision, as part of a training step if an estimator needs
+/// it.
 #include <string_view>
 
 #include "relgrad/core/types.hpp"

@@ -1,5 +1,5 @@
 #pragma once
-/// log|det| in little memory: what a training run measures while weights and moments fill the rank.
+/// log|det| in little memory, for training runs whose weights and moments fill the rank.
 #include <string_view>
 
 #include "relgrad/core/types.hpp"

@@ -1,13 +1,13 @@
 #pragma once
-/// What this process's threads could compute and move at most, measured: what a step's floor is
-/// made of (ARCHITECTURE section 8).
+/// Measured limits of computing and of memory traffic for the threads of this process: the floor of
+/// a step (docs/measured/performance-step.md).
 #include <cstddef>
 #include <memory>
 
 namespace relgrad {
 
-/// flops / s of single-precision fused multiply-adds on numbers that never leave the registers, all
-/// threads (set_threads) together; a multiply-add counts as two. Takes some 2 ms.
+/// flops / s of single-precision fused multiply-adds on numbers that stay in registers, by all
+/// threads (set_threads) together; a multiply-add counts as two. Takes about 2 ms.
 double measure_peak_flops();
 
 /// bytes / s, read and written, of a kernel that streams through three arrays as an optimizer does
@@ -19,8 +19,8 @@ class StreamingBandwidth {
   ~StreamingBandwidth();
   StreamingBandwidth(const StreamingBandwidth&) = delete;
   StreamingBandwidth& operator=(const StreamingBandwidth&) = delete;
-  /// One piece of the arrays after the other, 48 MiB a call, so that calls are short and what they
-  /// meet is not in cache.
+  /// Each call updates the next 48 MiB of the arrays, so that calls are short and their data not in
+  /// cache.
   double measure();
   std::size_t bytes() const;  // of the three arrays
 

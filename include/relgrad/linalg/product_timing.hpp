@@ -1,5 +1,5 @@
 #pragma once
-/// How long back ends take for the products of a run.
+/// Times of the products of a run with each back end.
 #include <array>
 #include <vector>
 
@@ -7,21 +7,21 @@
 
 namespace relgrad {
 
-/// Times one product by several back ends in turns, on random numbers. Of a large product only a
-/// part is computed: fewer of W's columns, which meet the same numbers of samples. W is not in
-/// cache if it does not fit there.
+/// Times one product with several back ends by turns, on random numbers. Of a large product it
+/// computes only a part: fewer columns of W, with the same number of samples. W is not in cache if
+/// it does not fit there.
 template <class T>
 class ProductTimer {
  public:
-  /// @param shape  with op(A) transposed or not a part of the D x D' weights W (the matrices are
-  ///               told apart by their ops): W X (no, no), W^T [Delta | Y] (yes, no), a tile of
-  ///               Delta P^T (no, yes), after which what an optimizer reads is read as well.
-  /// @param most_flops  of a call
+  /// @param shape  its two ops tell which product it is: W X (no, no), W^T [Delta | Y] (yes, no),
+  ///               or a tile of Delta P^T (no, yes), which is followed by a read of the data that
+  ///               an optimizer reads.
+  /// @param most_flops  flops per call, at most
   ProductTimer(const ProductShape& shape, double most_flops);
 
   /// Seconds of one product, the whole of `shape`, by `products`.
   double seconds(const Products& products);
-  /// Of the last product: the largest |error| of some hundred elements over the bound of float
+  /// For the last product: the largest |error| of about 100 elements, divided by the bound of float
   /// summation, (k + 2) epsilon sum_k |a_ik b_kj|; operands rounded to bf16 first if `products`
   /// does. Below 1 if the product is right.
   double error_over_bound(const Products& products) const;

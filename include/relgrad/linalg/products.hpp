@@ -14,10 +14,10 @@ enum class ProductBackend { openblas, onednn, ordered };
 /// "ordered" is relgrad's own: every element is one chain of fused multiply-adds in the order of k,
 /// so that its bits depend neither on the shape of the call nor on threads or the CPU.
 /// @throws UsageError unless `name` is "auto", "openblas", "onednn" or "ordered" ("auto": the
-/// fastest library built in, as a rule).
+/// library that is usually fastest).
 ProductBackend parse_product_backend(std::string_view name);
 std::string_view name_of(ProductBackend backend);
-/// Those that compute products of T: what is built in, and of T's precision.
+/// The back ends that are built in and compute products of type T.
 template <class T>
 std::vector<ProductBackend> product_backends();
 
@@ -26,13 +26,13 @@ std::vector<ProductBackend> product_backends();
 enum class Compute { float32, bf16 };
 Compute parse_compute(std::string_view name);  // @throws UsageError
 std::string_view name_of(Compute compute);
-/// Whether this CPU multiplies bf16 numbers (AVX512-BF16 or AMX): products of rounded operands are
-/// then its own, but for those of "ordered". Elsewhere, and by "ordered", the rounded operands are
-/// multiplied in float32: the same numbers, at no gain.
+/// Whether this CPU multiplies bf16 numbers (AVX512-BF16 or AMX). If so, its units multiply the
+/// rounded operands, except in "ordered". Otherwise the rounded operands are multiplied in float32:
+/// the same numbers without a gain in speed.
 bool multiplies_bf16();
 
 enum class Transpose : char { no = 'N', yes = 'T' };
-/// What a product meets in C: it replaces it, or is added to it.
+/// Whether a product replaces C or is added to it.
 enum class Onto { zero, itself };
 
 /// op(A) is m x k, op(B) k x n.
@@ -52,8 +52,8 @@ struct ProductChoice {
   ProductBackend backend;
 };
 
-/// Up to three blocks of memory of C's size that will be read right after a product: a back end
-/// that can (ordered) brings them into the cache while it computes. Null: none.
+/// Up to three blocks of memory of C's size that will be read right after a product. The back end
+/// "ordered" brings them into the cache while it computes. Null: none.
 template <class T>
 using ReadNext = std::array<const T*, 3>;
 
@@ -62,8 +62,8 @@ using ReadNext = std::array<const T*, 3>;
 class Products {
  public:
   explicit Products(ProductBackend backend, Compute compute = Compute::float32);
-  /// Every product by the back end of the choice that is most like it: the same ops, the nearest
-  /// number of flops. @param otherwise  where no choice has the same ops
+  /// Every product uses the back end of the most similar choice: the same ops, the closest number of
+  /// flops. @param otherwise  back end for products without a choice of the same ops
   Products(ProductBackend otherwise, std::vector<ProductChoice> choices, Compute compute);
 
   /// C = op(A) op(B), or C += op(A) op(B); op(A) is m x k, op(B) k x n, C m x n, all column-major
@@ -85,22 +85,22 @@ class Products {
   Compute compute_;
 };
 
-/// Threads that products and element-wise loops of this process may use. An OpenBLAS that is not
-/// built on OpenMP computes with one: with --products auto the other back ends are then faster.
+/// Number of threads for products and element-wise loops of this process. An OpenBLAS that is not
+/// built on OpenMP uses one thread; with --products auto the other back ends are then faster.
 void set_threads(int threads);
 
-/// OpenBLAS picks its kernels in a constructor, before main. When it picked less than this CPU can
-/// do, sets OPENBLAS_CORETYPE and executes the program again; call first thing in main, before
+/// OpenBLAS picks its kernels in a constructor, before main. If this CPU supports better ones, sets
+/// OPENBLAS_CORETYPE and executes the program again. Call this first thing in main, before
 /// MPI_Init. Returns the name of the kernels in use.
 std::string ensure_best_blas_kernels(char** argv);
 
-/// What a CPU can do, as far as the choice of OpenBLAS's kernels goes.
+/// The features of a CPU that decide which kernels of OpenBLAS suit it.
 struct CpuFeatures {
   bool avx2_and_fma = false;
   bool avx512 = false;  // f, cd, bw, dq, vl: SkylakeX and later
 };
-/// The OPENBLAS_CORETYPE to start again with, or "" if `kernels`, which OpenBLAS chose, are as good
-/// as the CPU.
+/// The OPENBLAS_CORETYPE to start again with, or "" if `kernels`, chosen by OpenBLAS, already use
+/// the whole CPU.
 std::string_view better_blas_kernels(std::string_view kernels, const CpuFeatures& cpu);
 
 }  // namespace relgrad

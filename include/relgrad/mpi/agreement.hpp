@@ -16,7 +16,7 @@ std::optional<Error> trouble_in(const std::function<void()>& work);
 /// of the lowest such rank ("rank 3 on node7: ..." unless every rank says the same).
 void agree(const Communicator& comm, const std::optional<Error>& trouble);
 
-/// Throws an error that every rank throws here, because all know what it follows from.
+/// Throws an error that every rank throws here, because all ranks see the same cause.
 template <class AnyError>
 [[noreturn]] void throw_on_all_ranks(AnyError error) {
   error.set_agreed();

@@ -36,7 +36,7 @@ class Communicator {
   std::vector<std::string> allgather_strings(const std::string& text) const;
   std::vector<double> allgather(double value) const;
   /// Contiguous pieces of all ranks, in rank order, into `all`. counts[r] elements come from rank
-  /// r; `mine` may be the place in `all` where this rank's piece belongs.
+  /// r; `mine` may point to this rank's place in `all`.
   void allgather(std::span<const float> mine, std::span<float> all,
                  std::span<const std::int64_t> counts) const;
   void allgather(std::span<const double> mine, std::span<double> all,

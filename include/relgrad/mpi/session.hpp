@@ -1,5 +1,5 @@
 #pragma once
-/// The life of MPI in this process. mpi/ is the only room that includes <mpi.h>.
+/// The life of MPI in this process. Only mpi/ includes <mpi.h>.
 #include <functional>
 
 #include "relgrad/mpi/communicator.hpp"
@@ -20,8 +20,8 @@ class Session {
   int run(const std::function<int(const Communicator& world)>& work);
 };
 
-/// Whether threads other than the one that initialised MPI may call it, one at a time: Session asks
-/// for that, and an MPI may give less.
+/// Whether threads other than the one that initialised MPI may call it, one at a time. Session asks
+/// for this, but an MPI library may not grant it.
 bool serves_every_thread();
 
 }  // namespace relgrad::mpi

@@ -22,7 +22,7 @@ struct OptimizerOptions {
   double epsilon = 1e-8;
   double weight_decay =
       0.0;  // decoupled (Loshchilov and Hutter 2019): w -= lr * weight_decay * w; group weight only
-  double reconstruction_tolerance = 0.0;  // of learned inverses (optim/geco.hpp); 0: weight fixed
+  double reconstruction_tolerance = 0.0;  // of learned inverses (optim/geco.hpp); 0: fixed weight
 };
 
 /// One piece of one parameter and its gradient.
@@ -41,7 +41,7 @@ struct UpdateTile {
   std::size_t rows = 0;
 };
 
-/// Without state of its own: moments live in the parameter store, the step number comes in.
+/// It has no state: moments live in the parameter store, and the caller passes the step number.
 template <class T>
 class Optimizer {
  public:

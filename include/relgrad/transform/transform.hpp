@@ -1,5 +1,5 @@
 #pragma once
-/// Fixed maps between data and net input whose log-slope counts in the likelihood (MATH section 5):
+/// Fixed maps between data and net input whose log-slope counts in the likelihood (MATH section 4):
 ///   8-bit data: dequantize, then logit | marginal | standardize; real data: standardize | marginal
 ///   | none.
 #include <cstdint>
@@ -28,7 +28,7 @@ struct TransformTable {
   std::vector<double> values;
 };
 
-/// Where the dequantization noise of a pass comes from: uniform(seed, purpose, epoch, sample id).
+/// The key of the dequantization noise of a pass: uniform(seed, purpose, epoch, sample id).
 struct NoiseKey {
   std::uint64_t seed;
   Purpose purpose;
@@ -55,7 +55,7 @@ class Transform {
                        std::span<double> log_slope) const = 0;
   /// values = transform^{-1}(x), D x B, in data units (8-bit: in [0, 256), not yet floored).
   virtual void inverse(const ConstMatrixMap<T>& x, MatrixMap<double> values) const = 0;
-  /// What a checkpoint must keep. Empty for logit and none.
+  /// The tables that a checkpoint must keep. Empty for logit and none.
   virtual std::vector<TransformTable> tables() const { return {}; }
 };
 
@@ -66,7 +66,7 @@ struct TransformOptions {
 };
 
 /// Log-slope of v -> logit(a + (1 - 2a) (v + noise) / 256), summed over dimensions, per sample;
-/// what turns pixel nats into logit-space nats.
+/// it turns pixel nats into logit-space nats.
 void add_logit_log_slope(const RawBatch& batch, const NoiseKey& noise, double logit_a,
                          std::span<double> log_slope);
 
