@@ -99,7 +99,7 @@ SaveResult save(const mpi::Communicator& comm, const std::filesystem::path& run_
                 std::int64_t step, const nlohmann::json& state,
                 const std::vector<ConstBlock>& blocks, const Retention& retention);
 
-/// A checkpoint directory whose manifest parses and whose files are all there with their sizes.
+/// A checkpoint directory whose manifest parses and whose files have their sizes.
 struct Found {
   std::filesystem::path directory;
   nlohmann::json manifest;

@@ -62,7 +62,7 @@ using ReadNext = std::array<const T*, 3>;
 class Products {
  public:
   explicit Products(ProductBackend backend, Compute compute = Compute::float32);
-  /// Every product uses the back end of the most similar choice: the same ops, the closest number of
+  /// Every product uses the back end of the most similar choice: the same ops, the nearest number of
   /// flops. @param otherwise  back end for products without a choice of the same ops
   Products(ProductBackend otherwise, std::vector<ProductChoice> choices, Compute compute);
 
