@@ -62,8 +62,8 @@ using ReadNext = std::array<const T*, 3>;
 class Products {
  public:
   explicit Products(ProductBackend backend, Compute compute = Compute::float32);
-  /// Every product uses the back end of the most similar choice: the same ops, the nearest number of
-  /// flops. @param otherwise  back end for products without a choice of the same ops
+  /// Every product uses the back end of the most similar choice: the same ops, the nearest number
+  /// of flops. @param otherwise  back end for products without a choice of the same ops
   Products(ProductBackend otherwise, std::vector<ProductChoice> choices, Compute compute);
 
   /// C = op(A) op(B), or C += op(A) op(B); op(A) is m x k, op(B) k x n, C m x n, all column-major
