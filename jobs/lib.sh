@@ -1,17 +1,17 @@
 # shellcheck shell=bash
-# What the SLURM scripts of this folder share. Sourced by them, not run.
+# Functions for the SLURM scripts of this folder, which source this file.
 #
-# A training job lives longer than an allocation. Each allocation goes on from the newest checkpoint
+# A training job lives longer than an allocation. Each allocation continues from the newest checkpoint
 # (--resume auto); before its limit it saves one, and the job puts itself back into the queue:
 #
 #   SLURM --USR1--> this script --USR1--> mpirun or srun --USR1--> ranks: save, exit code 75
 #
 # SLURM signals the script alone (--signal=B:USR1@N: B for batch script, N seconds before the limit,
 # up to a minute earlier). bash runs a trap between commands only, hence the launcher in the
-# background and a wait. TERM, which tells of preemption, goes on as USR1 too: mpirun answers a TERM
+# background and a wait. TERM, which announces preemption, is passed on as USR1 too: mpirun answers a TERM
 # by ending the ranks within a second.
 
-# Exit codes of relgrad (README.md) that this file acts on.
+# Exit codes of relgrad (docs/exit-codes.md) that this file acts on.
 readonly exit_done=0 exit_usage=2 exit_disk=6 exit_stopped=75
 
 say() { printf '%s %s: %s\n' "$(date '+%F %T')" "${SLURM_JOB_NAME:-relgrad}" "$*"; }
