@@ -24,7 +24,6 @@ BenchStepOptions with(const BenchStepOptions& options, const ExchangeChoice& cho
   result.exchange = choice.name;
   result.row_groups = choice.row_groups;
   result.deterministic = false;
-  result.overlap = "off";  // as the cost model has it
   return result;
 }
 

@@ -45,7 +45,6 @@ TrainOptions train_options(const BenchStepOptions& options) {
   train.compute = options.compute;
   train.exchange = options.exchange;
   train.row_groups = options.row_groups;
-  train.overlap = options.overlap;
   train.threads = options.threads;
   train.batch_size = options.batch_size;
   train.deterministic = options.deterministic;
@@ -60,8 +59,7 @@ BenchFixture<T>::BenchFixture(const BenchStepOptions& options, Index dimension,
       flow(spec_of(options, dimension), products, sharing.row_group()),
       exchange(sharing.make_exchange()),
       update(make_update<T>(flow, *exchange, products, {parse_optimizer_kind(options.optimizer)},
-                            0.0, exact_terms_of(train_options(options)), false,
-                            sharing.overlap().is_on)),
+                            0.0, exact_terms_of(train_options(options)))),
       batch(random_batch<T>(dimension, options.batch_size,
                             part_of(options.batch_size, comm.rank(), comm.world_size()),
                             options.seed)),

@@ -116,7 +116,7 @@ class WarmSteps {
     const StepSeconds here = bench_->step.take_seconds();
     for (const auto part :
          {&StepSeconds::forward, &StepSeconds::wait, &StepSeconds::backward, &StepSeconds::exchange,
-          &StepSeconds::exposed, &StepSeconds::optimizer}) {
+          &StepSeconds::optimizer}) {
       parts_.*part += here.*part;
     }
     bytes_sent_ += bench_->step.take_bytes_sent();
@@ -171,12 +171,11 @@ nlohmann::json time_steps(const BenchStepOptions& options, const mpi::Communicat
                           {{"forward", parts.forward / n * 1e3},
                            {"backward", parts.backward / n * 1e3},
                            {"exchange", parts.exchange / n * 1e3},
-                           {"exposed_exchange", (parts.exposed + parts.wait) / n * 1e3},
+                           {"exposed_exchange", (parts.exchange + parts.wait) / n * 1e3},
                            {"wait", parts.wait / n * 1e3},
                            {"optimizer", parts.optimizer / n * 1e3}}},
                          {"bytes_sent_per_step", steps.bytes_sent() / options.steps},
                          {"floor", meter.report(work, spread)},
-                         {"overlap", bench.sharing.overlap().is_on},
                          {"products", to_json(bench.products)}};
   if (without) time["not_deterministic_median_ms"] = spread_of(without_milliseconds).median;
   return time;
@@ -256,11 +255,10 @@ int bench_step(const BenchStepOptions& options, const mpi::Communicator& comm) {
       fmt::print("  {:10} {:8.2f} ms\n", part, value.get<double>());
     }
     fmt::print(
-        "setting D {}, {} layers, global batch {}, {}, {}, {} rank{} x {} thread{}, "
-        "overlap {}\n",
+        "setting D {}, {} layers, global batch {}, {}, {}, {} rank{} x {} thread{}\n",
         options.dim, options.layers, options.batch_size, options.activation, options.optimizer,
         comm.world_size(), comm.world_size() == 1 ? "" : "s", options.threads,
-        options.threads == 1 ? "" : "s", time["overlap"].get<bool>() ? "on" : "off");
+        options.threads == 1 ? "" : "s");
   });
   return 0;
 }

@@ -18,7 +18,6 @@ struct BenchStepOptions {
   std::int64_t threads = 1;
   std::string exchange = "auto";
   std::int64_t row_groups = 0;  // with row: ranks that share every W; 0: all
-  std::string overlap = "auto";
   std::string products = "auto";
   std::string compute = "float32";
   bool deterministic = false;  // beside the same step without it, turn by turn

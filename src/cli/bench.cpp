@@ -54,9 +54,6 @@ Command bench_command() {
             number_option("row-groups", options->row_groups,
                           Range<std::int64_t>{.least = 0, .most = 1 << 20}, "ranks",
                           "with --exchange row: number of ranks that share every W; 0: all ranks"),
-            choice_option("overlap", options->overlap, {"auto", "on", "off"},
-                          "bench step: sum and apply gradients in a second thread during the "
-                          "backward pass; auto: as relgrad train decides"),
             choice_option("products", options->products, {"auto", "openblas", "onednn", "ordered"},
                           "library for matrix products; auto: the fastest for each shape, measured "
                           "at the start"),

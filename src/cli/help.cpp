@@ -59,6 +59,7 @@ void for_each_in_groups(const std::vector<Option>& options, const Heading& headi
                         const Row& row) {
   std::string current;
   for (const Option& option : options) {
+    if (option.is_hidden) continue;
     if (option.group != current) heading(current = option.group);
     row(option);
   }

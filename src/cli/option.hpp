@@ -21,6 +21,7 @@ struct Option {
   bool repeatable = false;
   /// Sets from text. @throws UsageError naming option, value, limit and remedy.
   std::function<void(const std::string&)> set;
+  bool is_hidden = false;  // accepted, but not shown
   bool is_switch() const { return value.empty(); }
 };
 

@@ -21,13 +21,14 @@ std::vector<Option> table_options(TrainOptions& options) {
   for (const OptionDescription& row : train_option_table()) {
     const auto set = [&row, &options](const std::string& text) { row.set(options, text); };
     list.push_back({row.name, row.group, row.value, row.get(options), row.unit, row.range,
-                    row.meaning, false, set});
+                    row.meaning, false, set, row.is_retired});
   }
   return list;
 }
 
 void print_config(const TrainOptions& options) {
   for (const OptionDescription& row : train_option_table()) {
+    if (row.is_retired) continue;
     const std::string text = row.get(options);
     if (!text.empty()) fmt::print("{} = {}\n", row.name, text);
   }

@@ -6,6 +6,7 @@
 
 #include "options/option_value.hpp"
 #include "relgrad/core/error.hpp"
+#include "relgrad/core/log.hpp"
 
 namespace relgrad {
 
@@ -49,6 +50,17 @@ OptionDescription path(const std::string& name, std::string TrainOptions::*field
     options.*field = read_path(name, text);
   };
   row.get = [=](const TrainOptions& options) { return options.*field; };
+  return row;
+}
+
+/// An option of an earlier version, still accepted so that old option files are read.
+OptionDescription retired(const std::string& name, const std::string& since) {
+  OptionDescription row{name, "", "TEXT", "", "", "retired", free, {}, {}};
+  row.is_retired = true;
+  row.set = [=](TrainOptions&, const std::string&) {
+    log_warning(fmt::format("--{}: {}; the option has no effect, remove it", name, since));
+  };
+  row.get = [](const TrainOptions&) { return std::string(); };
   return row;
 }
 
@@ -239,11 +251,7 @@ Rows parallel_rows() {
           "row-groups", &O::row_groups, Range<Integer>{.least = 0, .most = 1 << 20}, "ranks",
           "with --exchange row: number of ranks that share every W, a divisor of all; 0: all ranks",
           resumable),
-      choice("overlap", &O::overlap, {"auto", "on", "off"},
-             "sum and apply each layer's gradient in a second thread while the backward pass "
-             "continues; auto: if there are several ranks and each has a spare CPU; not with "
-             "--exchange row or --clip-norm",
-             free),
+      retired("overlap", "gained less than 10 % of a step, and is gone since 0.2"),
       number("threads", &O::threads, Range<Integer>{.least = 1, .most = 1024}, "threads",
              "threads per rank", free),
       choice("products", &O::products, {"auto", "openblas", "onednn", "ordered"},
@@ -312,7 +320,9 @@ const std::vector<OptionDescription>& train_option_table() {
 
 std::map<std::string, std::string> to_map(const TrainOptions& options) {
   std::map<std::string, std::string> texts;
-  for (const OptionDescription& row : train_option_table()) texts[row.name] = row.get(options);
+  for (const OptionDescription& row : train_option_table()) {
+    if (!row.is_retired) texts[row.name] = row.get(options);
+  }
   return texts;
 }
 
@@ -322,7 +332,7 @@ std::vector<std::string> compare_on_resume(const TrainOptions& now,
   for (const OptionDescription& row : train_option_table()) {
     const auto old = saved.find(row.name);
     const std::string text = row.get(now);
-    if (row.on_resume == free || old == saved.end() || old->second == text) continue;
+    if (row.is_retired || row.on_resume == free || old == saved.end() || old->second == text) continue;
     if (row.on_resume == frozen) {
       throw UsageError(fmt::format(
           "--{}: {} differs from {} in the checkpoint, and a resumed run may not change "

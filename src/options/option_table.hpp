@@ -26,6 +26,7 @@ struct OptionDescription {
   std::function<void(TrainOptions&, const std::string&)> set;
   /// As text that `set` reads back to the same value.
   std::function<std::string(const TrainOptions&)> get;
+  bool is_retired = false;  // accepted with a warning, neither shown nor written
 };
 
 const std::vector<OptionDescription>& train_option_table();

@@ -67,7 +67,6 @@ struct TrainOptions {
   // parallel
   std::string exchange = "auto";    // auto | dense | sharded | factor | row
   std::int64_t row_groups = 0;      // with row: ranks that share every W; 0: all
-  std::string overlap = "auto";     // exchange beside the backward pass: auto | on | off
   std::int64_t threads = 1;         // per rank
   std::string products = "auto";    // auto | openblas | onednn | ordered
   std::string compute = "float32";  // operands of products: float32 | bf16

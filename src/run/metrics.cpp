@@ -53,7 +53,7 @@ void Metrics::write_step(RunState& state, double lr, const StepSeconds& seconds,
   last_samples_per_s_ = samples / wall;
   const double checkpoint = std::exchange(checkpoint_seconds_, 0.0);
   if (run_ == nullptr) return;
-  const double parts = seconds.data + seconds.forward + seconds.backward + seconds.exposed +
+  const double parts = seconds.data + seconds.forward + seconds.backward + seconds.exchange +
                        seconds.wait + seconds.optimizer + checkpoint;
   const json logit_nats = is_logit_ ? json(last_log_likelihood_ - log_slope) : json(nullptr);
   json line = {{"kind", "train"},
@@ -76,7 +76,7 @@ void Metrics::write_step(RunState& state, double lr, const StepSeconds& seconds,
                  {"forward", seconds.forward},
                  {"backward", seconds.backward},
                  {"exchange", seconds.exchange},
-                 {"exposed_exchange", seconds.exposed + seconds.wait},
+                 {"exposed_exchange", seconds.exchange + seconds.wait},
                  {"optimizer", seconds.optimizer},
                  {"checkpoint", checkpoint},
                  {"other", wall - parts}}},

@@ -81,19 +81,14 @@ void TrainStep<T>::move(const StepNumbers& numbers) {
   linear_gradient_->begin(*flow_, numbers.step,
                           {[this](Index cols) { return exchange_->own_columns(cols); },
                            [this](MatrixMap<T> matrix) { exchange_->publish(matrix); }});
-  double exchange = take_exchange_seconds();  // of what begins; a thread may do what follows
   backward(*flow_, workspace_, *linear_gradient_, *update_);
   update_->finish();
   flow_->prepare();
-  const Overlapped overlapped = update_->take_overlapped();
-  bytes_sent_ += overlapped.exchange.bytes_sent;
-  seconds_.exchange += overlapped.exchange.seconds;
-  seconds_.exposed += overlapped.waited;
-  exchange += take_exchange_seconds();
+  const double exchange = take_exchange_seconds();
   const double optimizer = update_->optimizer_seconds() - optimizer_seconds_before_;
   optimizer_seconds_before_ = update_->optimizer_seconds();
   seconds_.optimizer += optimizer;
-  seconds_.backward += watch.lap() - overlapped.waited - exchange - optimizer;
+  seconds_.backward += watch.lap() - exchange - optimizer;
 }
 
 template <class T>
@@ -101,7 +96,6 @@ double TrainStep<T>::take_exchange_seconds() {
   const ExchangeCost cost = exchange_->take_cost();
   bytes_sent_ += cost.bytes_sent;
   seconds_.exchange += cost.seconds;
-  seconds_.exposed += cost.seconds;
   return cost.seconds;
 }
 

@@ -35,13 +35,12 @@ struct StepWishes {
   bool written = false;
 };
 
-/// Seconds since last taken. All but `exchange` are of the thread that makes the step, and add up.
+/// Seconds since last taken; they add up.
 struct StepSeconds {
   double data = 0, forward = 0, wait = 0;
-  double backward = 0;   // the backward pass without exchange and optimizer
-  double exchange = 0;   // in collectives, on any thread
-  double exposed = 0;    // in collectives, or waiting for what is done beside the backward pass
-  double optimizer = 0;  // not what is done beside the backward pass
+  double backward = 0;  // the backward pass without exchange and optimizer
+  double exchange = 0;  // in collectives
+  double optimizer = 0;
 };
 
 template <class T>

@@ -13,10 +13,8 @@
 #include "relgrad/mpi/agreement.hpp"
 #include "relgrad/optim/geco.hpp"
 #include "step/inner_products.hpp"
-#include "step/overlapped_update.hpp"
 #include "step/relative_scales.hpp"
 #include "step/small_sums.hpp"
-#include "tuning/overlap.hpp"
 
 namespace relgrad {
 
@@ -329,19 +327,14 @@ std::string why_log_abs_det_is_not_tracked(OptimizerKind optimizer, GradientKind
 template <class T>
 std::unique_ptr<Update<T>> make_update(Flow<T>& flow, Exchange<T>& exchange,
                                        const Products& products, const OptimizerOptions& options,
-                                       double clip_norm, std::int64_t exact_terms, bool tracks,
-                                       bool overlaps) {
-  const std::string refused = overlaps ? why_not_overlapped(exchange.name(), clip_norm) : "";
-  if (!refused.empty()) mpi::throw_on_all_ranks(UsageError("--overlap: on: " + refused));
+                                       double clip_norm, std::int64_t exact_terms, bool tracks) {
   const Optimizer<T> optimizer(options);
   flow.parameters().allocate_moments(optimizer.moment_count(), optimizer.weights_have_moments());
   if (clip_norm > 0) {
     return std::make_unique<ClippedUpdate<T>>(flow, exchange, products, options, clip_norm,
                                               exact_terms, tracks);
   }
-  auto fused = std::make_unique<FusedUpdate<T>>(flow, exchange, options, exact_terms, tracks);
-  if (!overlaps) return fused;
-  return make_overlapped_update<T>(std::move(fused), flow.parameters(), exchange, tracks);
+  return std::make_unique<FusedUpdate<T>>(flow, exchange, options, exact_terms, tracks);
 }
 
 #define RELGRAD_INSTANTIATE(T)                                                                   \
@@ -349,7 +342,7 @@ std::unique_ptr<Update<T>> make_update(Flow<T>& flow, Exchange<T>& exchange,
                                                       const Exchange<T>&);                       \
   template std::unique_ptr<Update<T>> make_update(Flow<T>&, Exchange<T>&, const Products&,       \
                                                   const OptimizerOptions&, double, std::int64_t, \
-                                                  bool, bool);
+                                                  bool);
 RELGRAD_INSTANTIATE(float)
 RELGRAD_INSTANTIATE(double)
 #undef RELGRAD_INSTANTIATE

@@ -20,12 +20,6 @@ struct StepNumbers {
   double spline_lr = 0;   // group spline
 };
 
-/// What an update did beside the backward pass.
-struct Overlapped {
-  ExchangeCost exchange;
-  double waited = 0;  // seconds that the backward pass and finish() waited for it
-};
-
 /// A sink that ends in an update. Every rank calls begin, the backward pass and finish.
 template <class T>
 class Update : public GradientSink<T> {
@@ -33,10 +27,8 @@ class Update : public GradientSink<T> {
   virtual void begin(const StepNumbers& numbers) = 0;
   /// Collective. After it every parameter has moved.
   virtual void finish() = 0;
-  /// Since construction; what is done beside the backward pass does not count.
+  /// Since construction.
   double optimizer_seconds() const { return optimizer_seconds_; }
-  /// Since it was last taken; nothing without overlap.
-  virtual Overlapped take_overlapped() { return {}; }
   /// After finish(): by how much the step changed sum_k log|det W_k|, in nats. Not a number where
   /// that is not tracked.
   double log_abs_det_change() const { return log_abs_det_change_; }
@@ -61,14 +53,10 @@ std::string why_log_abs_det_is_not_tracked(OptimizerKind optimizer, GradientKind
 /// @param exact_terms  the largest global batch, if sums must come out the same however they are
 ///                     split over ranks; 0: plain sums
 /// @param tracks       compute log_abs_det_change(): 2 N^2 D + 2/3 N^3 flops a layer
-/// @param overlaps     outer products are summed and applied by a thread of their own, in the same
-///                     order and to the same bits, while the backward pass goes on; from the first
-///                     outer product to the end of finish() MPI must be left to it. @throws
-///                     UsageError with clipping or row exchange
 template <class T>
 std::unique_ptr<Update<T>> make_update(Flow<T>& flow, Exchange<T>& exchange,
                                        const Products& products, const OptimizerOptions& options,
                                        double clip_norm, std::int64_t exact_terms = 0,
-                                       bool tracks = false, bool overlaps = false);
+                                       bool tracks = false);
 
 }  // namespace relgrad

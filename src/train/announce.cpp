@@ -18,7 +18,7 @@ int cores_available() {
 
 template <class T>
 void announce(const TrainOptions& options, const DatasetInfo& dataset, const Model<T>& model,
-              const Exchange<T>& exchange, const OverlapChoice& overlap, const Products& products,
+              const Exchange<T>& exchange, const Products& products,
               int world_size) {
   Index parameters = 0;
   for (ParameterId id = 0; id < model.flow->parameters().count(); ++id) {
@@ -37,10 +37,9 @@ void announce(const TrainOptions& options, const DatasetInfo& dataset, const Mod
   log_info(fmt::format("model: {} transform > {} > {} latent; {} parameters, {}",
                        name_of(model.transform->kind()), layers, name_of(model.flow->latent()),
                        parameters, options.precision));
-  log_info(fmt::format("{} rank{} x {} thread{}, {} gradient, {} exchange{}; overlap {}",
+  log_info(fmt::format("{} rank{} x {} thread{}, {} gradient, {} exchange{}",
                        world_size, world_size == 1 ? "" : "s", options.threads,
-                       options.threads == 1 ? "" : "s", options.gradient, exchange.name(), sharing,
-                       overlap.is_on ? "on" : "off: " + overlap.reason));
+                       options.threads == 1 ? "" : "s", options.gradient, exchange.name(), sharing));
   log_info(fmt::format("products: {}", describe(products)));
   if (options.threads > cores_available()) {
     log_warning(fmt::format(
@@ -50,9 +49,9 @@ void announce(const TrainOptions& options, const DatasetInfo& dataset, const Mod
 }
 
 template void announce(const TrainOptions&, const DatasetInfo&, const Model<float>&,
-                       const Exchange<float>&, const OverlapChoice&, const Products&, int);
+                       const Exchange<float>&, const Products&, int);
 template void announce(const TrainOptions&, const DatasetInfo&, const Model<double>&,
-                       const Exchange<double>&, const OverlapChoice&, const Products&, int);
+                       const Exchange<double>&, const Products&, int);
 
 void announce_end(const TrainOptions& options, const RunState& state, double seconds) {
   const std::string done = fmt::format("done: {} steps in {}", state.step, duration_text(seconds));

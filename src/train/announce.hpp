@@ -3,7 +3,6 @@
 #include "relgrad/exchange/exchange.hpp"
 #include "run/resume.hpp"
 #include "start/model.hpp"
-#include "tuning/overlap.hpp"
 
 namespace relgrad {
 
@@ -13,7 +12,7 @@ int cores_available();
 /// Data, model and ranks, a line each; warns of more threads than cores.
 template <class T>
 void announce(const TrainOptions& options, const DatasetInfo& dataset, const Model<T>& model,
-              const Exchange<T>& exchange, const OverlapChoice& overlap, const Products& products,
+              const Exchange<T>& exchange, const Products& products,
               int world_size);
 
 /// Steps, time, the best validation and what to do next.

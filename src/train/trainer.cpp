@@ -63,8 +63,7 @@ class Trainer {
         exchange_(sharing_.make_exchange()),
         log_abs_det_(options, *exchange_, dataset.dimension),
         update_(make_update<T>(*model_.flow, *exchange_, products_, optimizer_options_of(options),
-                               options.clip_norm, exact_terms_of(options), log_abs_det_.tracks(),
-                               sharing_.overlap().is_on)),
+                               options.clip_norm, exact_terms_of(options), log_abs_det_.tracks())),
         source_(train_, *model_.transform, options.seed, options.batch_size, comm.rank(),
                 comm.world_size(), cores_available() > options.threads),
         step_(*model_.flow, source_.capacity(), gradient_options_of(options), *exchange_, *update_,
@@ -172,7 +171,7 @@ int Trainer<T>::run() {
     run_->cut_metrics(saver_.last_step());  // from scratch: -1, all lines
     if (saver_.last_step() >= 0) run_->set_aside_checkpoints_after(saver_.last_step());
   });
-  announce(options_, dataset_, model_, *exchange_, sharing_.overlap(), products_,
+  announce(options_, dataset_, model_, *exchange_, products_,
            comm_.world_size());
   log_info(log_abs_det_.in_words());
   write_status("running", 0);

@@ -25,7 +25,6 @@ constexpr Index smallest_measured_dimension = 512;
 bool allows(const TrainOptions& options, const ExchangeChoice& choice) {
   if (choice.name == "row") {
     return options.gradient == "relative" && options.init == "identity" &&
-           options.overlap != "on" &&
            (options.row_groups == 0 || options.row_groups == choice.row_groups);
   }
   return options.clip_norm == 0 || choice.name == "dense";  // a norm is one of whole gradients

@@ -11,7 +11,6 @@ Sharing<T>::Sharing(const TrainOptions& options, Index dimension, const mpi::Com
     : comm_(&comm),
       products_(&products),
       choice_(choose_sharing<T>(options, dimension, comm, products, kept)),
-      overlap_(choose_overlap(options, choice_.name, comm)),
       exchange_(choice_.name) {
   if (choice_.name != "row") return;
   if (options.gradient == "plain") {

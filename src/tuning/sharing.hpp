@@ -1,12 +1,11 @@
 #pragma once
-/// How the ranks of a run share its model and its gradients: what --exchange, --row-groups and
-/// --overlap mean.
+/// How the ranks of a run share its model and its gradients: what --exchange and --row-groups
+/// mean.
 #include <memory>
 
 #include "options/options.hpp"
 #include "relgrad/exchange/row_group.hpp"
 #include "tuning/exchange_choice.hpp"
-#include "tuning/overlap.hpp"
 
 namespace relgrad {
 
@@ -22,13 +21,11 @@ class Sharing {
   /// dense, sharded, factor or row; row with row_group() null is one rank's dense.
   const std::string& name() const { return choice_.name; }
   const ExchangeChoice& choice() const { return choice_; }
-  const OverlapChoice& overlap() const { return overlap_; }
 
  private:
   const mpi::Communicator* comm_;
   const Products* products_;
   ExchangeChoice choice_;
-  OverlapChoice overlap_;
   std::string exchange_;  // over the ranks that hold the same columns
   std::unique_ptr<MpiRowGroup<T>> row_group_;
 };

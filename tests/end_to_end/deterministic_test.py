@@ -57,18 +57,6 @@ class Deterministic(Test):
         train(three, "--threads", 3)
         self.equal(three, one)
 
-    def test_overlap_gives_the_same_bits(self):
-        for net, words in NETS.items():
-            if net == "clipped":
-                continue  # never overlaps
-            first = self.folder / f"{net}-off"
-            train(first, *words, "--overlap", "off")
-            for ranks in (1, 2, 4):
-                with self.subTest(net=net, ranks=ranks):
-                    run = self.folder / f"{net}-{ranks}"
-                    train(run, *words, "--overlap", "on", ranks=ranks)
-                    self.equal(run, first)
-
     def test_without_it_the_ranks_show(self):
         runs = [self.folder / "1", self.folder / "3"]
         for run, ranks in zip(runs, (1, 3)):

@@ -81,50 +81,6 @@ class Training(support.Test):
             self.assert_same(curves, 1e-9)
 
 
-class Overlap(support.Test):
-    """A layer's gradient is summed and applied beside the backward pass of those below."""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.data = prepared(*support.SMALL, "--rows", 310, "--val-last", 61)
-
-    def words(self, *options):
-        return ("train", "--data", self.data, "--run", self.folder / "-".join(map(str, options)), "--epochs", 1,
-                "--batch-size", 80, "--precision", "float64", "--activation", "smooth-leaky-relu", "--layers", 3, *options)
-
-    def test_changes_neither_the_likelihood_nor_what_is_sent(self):
-        for exchange in ("dense", "sharded", "factor"):
-            for ranks in (2, 4):
-                with self.subTest(exchange=exchange, ranks=ranks):
-                    runs = []
-                    for overlap in ("off", "on"):
-                        words = self.words("--exchange", exchange, "--overlap", overlap, "--seed", ranks)
-                        result = must(*words, ranks=ranks)
-                        self.assertIn(f"{exchange} exchange; overlap {overlap}", result.err)
-                        runs.append(words[4])
-                    off, on = map(validation, runs)
-                    for value, expected in zip(on, off):
-                        self.assertAlmostEqual(value, expected, delta=1e-12 * abs(expected))
-                    sent = [[line["bytes_sent"] for line in support.metrics(run, "train")] for run in runs]
-                    self.assertEqual(sent[0], sent[1])
-
-    def test_auto_says_why_it_is_off(self):
-        self.assertIn("; overlap off: one rank\n", must(*self.words()).err)
-        self.assertIn("; overlap off: row exchange\n", must(*self.words("--exchange", "row"), ranks=2).err)
-
-    def test_on_is_refused_where_it_cannot_be(self):
-        for options, told in ((("--exchange", "row"), "--exchange sharded"), (("--clip-norm", 1), "--clip-norm")):
-            self.refused(self.words("--overlap", "on", *options), "--overlap: on: ", told, "leave --overlap at auto")
-        self.refused(("bench", "step", "--overlap", "on", "--exchange", "row"), "--overlap: on: ")
-
-    def refused(self, words, *parts):
-        result = support.run(*words, ranks=2)
-        self.assertEqual(result.code, 2, str(result))
-        self.assertEqual(len(result.errors()), 1, str(result))
-        for part in parts:
-            self.assertIn(part, result.errors()[0])
-
-
 class Evaluation(support.Test):
     @classmethod
     def setUpClass(cls):

@@ -30,35 +30,6 @@ struct Setting {
   std::int64_t layers = 2;
   ProductBackend products = ProductBackend::openblas;
   std::int64_t exact_terms = 0;
-  bool overlaps = false;
-  std::function<void()> before_product;  // called by the exchange before every outer product
-};
-
-/// An exchange that calls `before` before every outer product.
-class HookedExchange final : public Exchange<double> {
- public:
-  HookedExchange(std::unique_ptr<Exchange<double>> exchange, std::function<void()> before)
-      : exchange_(std::move(exchange)), before_(std::move(before)) {}
-  std::string_view name() const override { return exchange_->name(); }
-  Range own_columns(Index cols) const override { return exchange_->own_columns(cols); }
-  void outer_product(const ConstMatrixMap<double>& left, const ConstMatrixMap<double>& right,
-                     const Apply& apply, const ReadNext<double>& beside) override {
-    before_();
-    exchange_->outer_product(left, right, apply, beside);
-  }
-  bool has_inner_product() const override { return exchange_->has_inner_product(); }
-  void inner_product(const ConstMatrixMap<double>& left, const ConstMatrixMap<double>& outputs,
-                     const Range& coordinates, Matrix<double>& inner) override {
-    exchange_->inner_product(left, outputs, coordinates, inner);
-  }
-  void publish(MatrixMap<double> updated) override { exchange_->publish(updated); }
-  void sum(std::span<double> values) override { exchange_->sum(values); }
-  void sum_exact(std::span<double> values) override { exchange_->sum_exact(values); }
-  ExchangeCost take_cost() override { return exchange_->take_cost(); }
-
- private:
-  std::unique_ptr<Exchange<double>> exchange_;
-  std::function<void()> before_;
 };
 
 inline GradientOptions self_normalizing(bool symmetric) {
@@ -101,7 +72,6 @@ struct End {
   std::vector<double> values;
   double log_abs_det = 0;
   double tracked = 0;
-  double waited = 0;  // seconds, for what was done beside the backward pass
 };
 
 inline End train_tracked(const Setting& setting, int steps) {
@@ -109,15 +79,12 @@ inline End train_tracked(const Setting& setting, int steps) {
   const Products products(setting.products);
   const auto row_group = make_row_group<double>(comm, setting.row_groups);
   Flow<double> flow = start(setting.gradient, row_group.get(), setting.layers, setting.products);
-  auto exchange = row_group == nullptr
+  const auto exchange = row_group == nullptr
                       ? make_exchange<double>(setting.exchange, comm, products)
                       : make_row_exchange<double>(setting.exchange, comm, *row_group, products);
-  if (setting.before_product) {
-    exchange = std::make_unique<HookedExchange>(std::move(exchange), setting.before_product);
-  }
   const auto update =
       make_update<double>(flow, *exchange, products, setting.optimizer, setting.clip_norm,
-                          setting.exact_terms, setting.tracks, setting.overlaps);
+                          setting.exact_terms, setting.tracks);
   End end;
   end.tracked = sample_independent_log_abs_det(flow);
   const auto linear = make_linear_gradient<double>(setting.gradient);
@@ -137,7 +104,6 @@ inline End train_tracked(const Setting& setting, int steps) {
     update->finish();
     flow.prepare();
     end.tracked += update->log_abs_det_change();
-    end.waited += update->take_overlapped().waited;
   }
   end.values = whole_values(flow);
   end.log_abs_det = sample_independent_log_abs_det(flow);
