@@ -41,7 +41,7 @@ Matrix<double> weights_after_steps(const BenchStepOptions& options, const mpi::C
   Matrix<double> weights(dimension, 0);
   const ParameterStore<double>& store = bench.flow.parameters();
   for (ParameterId id = 0; id < store.count(); ++id) {
-    if (store.info(id).group != ParameterGroup::weight) continue;
+    if (!store.info(id).use.by_columns) continue;
     const Index before = weights.cols();
     weights.conservativeResize(Eigen::NoChange, before + own.size());
     weights.rightCols(own.size()) = store.matrix(id);

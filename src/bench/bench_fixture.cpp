@@ -63,8 +63,8 @@ BenchFixture<T>::BenchFixture(const BenchStepOptions& options, Index dimension,
       batch(random_batch<T>(dimension, options.batch_size,
                             part_of(options.batch_size, comm.rank(), comm.world_size()),
                             options.seed)),
-      step(flow, part_of(options.batch_size, 0, comm.world_size()).size(), GradientKind::relative,
-           *exchange, *update, comm) {
+      step(flow, part_of(options.batch_size, 0, comm.world_size()).size(),
+           gradient_options_of(train_options(options)), *exchange, *update, comm) {
   flow.initialize(Initialization::identity, noise, options.seed);
 }
 

@@ -42,7 +42,7 @@ double check(const BenchStepOptions& options, const mpi::Communicator& comm) {
   forward(slow.flow, workspace);
   GradientBuffer<double> plain(slow.flow.parameters(), slow.products);
   plain.clear();
-  backward(slow.flow, workspace, *make_linear_gradient<double>(GradientKind::plain), plain);
+  FlowGradient<double>(slow.flow, GradientKind::plain).backward(workspace, plain);
   comm.allreduce_sum(plain.flat());
   plain.add_per_sample_terms(static_cast<double>(options.batch_size));
 
@@ -50,9 +50,7 @@ double check(const BenchStepOptions& options, const mpi::Communicator& comm) {
                                    fast.flow.parameters().flat().end());
   fast.run();
   double worst = 0;
-  for (std::size_t i = 0; i < slow.flow.layer_count(); ++i) {
-    const auto* layer = dynamic_cast<const LinearLayer<double>*>(&slow.flow.layer(i));
-    if (layer == nullptr) continue;
+  for (const LinearLayer<double>* layer : slow.flow.linear_layers()) {
     Matrix<double> m = Matrix<double>::Identity(dimension + 1, dimension + 1);
     m.topLeftCorner(dimension, dimension) = layer->weight();
     m.topRightCorner(dimension, 1) = layer->bias();
@@ -114,9 +112,8 @@ class WarmSteps {
     bench_->step.take_bytes_sent();
     const double milliseconds = bench_->milliseconds();
     const StepSeconds here = bench_->step.take_seconds();
-    for (const auto part :
-         {&StepSeconds::forward, &StepSeconds::wait, &StepSeconds::backward, &StepSeconds::exchange,
-          &StepSeconds::optimizer}) {
+    for (const auto part : {&StepSeconds::forward, &StepSeconds::wait, &StepSeconds::backward,
+                            &StepSeconds::exchange, &StepSeconds::optimizer}) {
       parts_.*part += here.*part;
     }
     bytes_sent_ += bench_->step.take_bytes_sent();
@@ -254,11 +251,10 @@ int bench_step(const BenchStepOptions& options, const mpi::Communicator& comm) {
     for (const auto& [part, value] : time["ms_by_part"].items()) {
       fmt::print("  {:10} {:8.2f} ms\n", part, value.get<double>());
     }
-    fmt::print(
-        "setting D {}, {} layers, global batch {}, {}, {}, {} rank{} x {} thread{}\n",
-        options.dim, options.layers, options.batch_size, options.activation, options.optimizer,
-        comm.world_size(), comm.world_size() == 1 ? "" : "s", options.threads,
-        options.threads == 1 ? "" : "s");
+    fmt::print("setting D {}, {} layers, global batch {}, {}, {}, {} rank{} x {} thread{}\n",
+               options.dim, options.layers, options.batch_size, options.activation,
+               options.optimizer, comm.world_size(), comm.world_size() == 1 ? "" : "s",
+               options.threads, options.threads == 1 ? "" : "s");
   });
   return 0;
 }

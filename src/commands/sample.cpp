@@ -41,9 +41,8 @@ Samples draw(const Model<T>& model, const SampleOptions& options) {
   RowGroup<T>* group = model.flow->row_group();
   const Range own = model.flow->own();
   const Matrix<T> own_z = z.middleRows(own.begin, own.size());
-  Matrix<T> z_used = own_z;
   Matrix<T> x(own.size(), options.count);
-  model.flow->inverse(MatrixMap<T>(z_used.data(), own.size(), options.count),
+  model.flow->inverse(ConstMatrixMap<T>(own_z.data(), own.size(), options.count),
                       MatrixMap<T>(x.data(), own.size(), options.count),
                       options.inverse == "learned" ? InverseKind::learned : InverseKind::exact);
   if (group != nullptr) {
@@ -61,7 +60,7 @@ Samples draw(const Model<T>& model, const SampleOptions& options) {
   const bool brings = group == nullptr || group->rank() == 0;
   workspace.load(x.data(), brings ? options.count : 0);
   forward(*model.flow, workspace);
-  const auto z_again = workspace.input_of(model.flow->layer_count());
+  const auto z_again = workspace.latents();
   samples.reconstruction_error = static_cast<double>((z_again - own_z).cwiseAbs().maxCoeff());
   return samples;
 }

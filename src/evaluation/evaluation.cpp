@@ -66,7 +66,7 @@ class Evaluator {
       const std::span<double> log_likelihood = workspace_.own_log_likelihood();
       std::ranges::copy(log_slope_, log_likelihood.begin());
       forward(*model_.flow, workspace_);
-      if (latents && draw == 0) latents(workspace_.input_of(model_.flow->layer_count()));
+      if (latents && draw == 0) latents(workspace_.latents());
       std::vector<double> logit_slope(count, 0.0);
       if (raw_.type == ElementType::uint8) {
         add_logit_log_slope(raw_, noise, model_.transform_options.logit_a, logit_slope);

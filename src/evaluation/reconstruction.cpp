@@ -5,24 +5,13 @@
 #include <vector>
 
 #include "relgrad/core/random.hpp"
-#include "relgrad/optim/geco.hpp"
+#include "relgrad/gradient/geco.hpp"
 
 namespace relgrad {
 
 namespace {
 
 constexpr Index draws = 32;
-
-template <class T>
-std::vector<const LinearLayer<T>*> linear_layers(const Flow<T>& flow) {
-  std::vector<const LinearLayer<T>*> linear;
-  for (std::size_t i = 0; i < flow.layer_count(); ++i) {
-    if (const auto* layer = dynamic_cast<const LinearLayer<T>*>(&flow.layer(i))) {
-      linear.push_back(layer);
-    }
-  }
-  return linear;
-}
 
 /// This rank's coordinates of standard normal columns, the same wherever they are drawn.
 template <class T>
@@ -45,7 +34,7 @@ std::optional<Reconstruction> reconstruction_of(const Flow<T>& flow, const Train
   if (options.gradient != "self-normalizing" || options.reconstruction == "newton") return {};
   Reconstruction result;
   double log_factor = 0;
-  const auto layers = linear_layers(flow);
+  const auto layers = flow.linear_layers();
   for (const LinearLayer<T>* layer : layers) {
     result.error += reconstruction_error(layer->reconstruction(), updates);
     log_factor += static_cast<double>(layer->reconstruction()[0]);
@@ -62,11 +51,17 @@ std::optional<double> inverse_error(const Flow<T>& flow) {
   Matrix<T> y(x.rows(), draws);
   Matrix<T> again(x.rows(), draws);
   double largest = 0;
-  for (const LinearLayer<T>* layer : linear_layers(flow)) {
-    layer->forward(ConstMatrixMap<T>(x.data(), x.rows(), draws),
-                   MatrixMap<T>(y.data(), x.rows(), draws), {});
-    layer->learned_inverse(ConstMatrixMap<T>(y.data(), x.rows(), draws),
-                           MatrixMap<T>(again.data(), x.rows(), draws));
+  for (const LinearLayer<T>* layer : flow.linear_layers()) {
+    const MatrixMap<T> none(nullptr, 0, draws);
+    layer->forward({ConstMatrixMap<T>(x.data(), x.rows(), draws),
+                    MatrixMap<T>(y.data(), x.rows(), draws),
+                    none,
+                    none,
+                    none,
+                    {}});
+    layer->inverse(ConstMatrixMap<T>(y.data(), x.rows(), draws),
+                   ConstMatrixMap<T>(nullptr, 0, draws),
+                   MatrixMap<T>(again.data(), x.rows(), draws), InverseKind::learned);
     double squares = (again - x).template cast<double>().squaredNorm();
     if (flow.row_group() != nullptr) flow.row_group()->sum(std::span(&squares, 1));
     const double mean = squares / static_cast<double>(draws * flow.dimension());

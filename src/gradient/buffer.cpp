@@ -11,7 +11,8 @@ GradientBuffer<T>::GradientBuffer(const ParameterStore<T>& parameters, const Pro
       flat_(parameters.flat_size()),
       value_factor_(parameters.count()),
       matrix_(parameters.count()),
-      row_factor_(parameters.count()) {}
+      row_factor_(parameters.count()),
+      statistics_(parameters.count()) {}
 
 template <class T>
 void GradientBuffer<T>::clear() {
@@ -19,6 +20,7 @@ void GradientBuffer<T>::clear() {
   std::ranges::fill(value_factor_, T{0});
   for (auto& matrix : matrix_) matrix.clear();
   for (auto& factor : row_factor_) factor.clear();
+  for (auto& sums : statistics_) sums.clear();
 }
 
 template <class T>
@@ -28,18 +30,22 @@ std::span<T> GradientBuffer<T>::sum(ParameterId id) {
 }
 
 template <class T>
-void GradientBuffer<T>::outer_product(ParameterId id, const ConstMatrixMap<T>& left,
-                                      const ConstMatrixMap<T>& right,
-                                      const PerSampleTerm<T>& term) {
-  // sum += left right^T
-  products_->gemm(Transpose::no, Transpose::yes, left.rows(), right.rows(), left.cols(),
-                  left.data(), left.rows(), right.data(), right.rows(), Onto::itself,
-                  sum(id).data(), left.rows());
-  per_sample(id, term);
+void GradientBuffer<T>::give(std::span<const ParameterGradient<T>> together) {
+  for (const ParameterGradient<T>& gradient : together) {
+    if (gradient.factors) {
+      // sum += left right^T
+      const ConstMatrixMap<T>& left = gradient.factors->left;
+      const ConstMatrixMap<T>& right = gradient.factors->right;
+      products_->gemm(Transpose::no, Transpose::yes, left.rows(), right.rows(), left.cols(),
+                      left.data(), left.rows(), right.data(), right.rows(), Onto::itself,
+                      sum(gradient.id).data(), left.rows());
+    }
+    set_every_sample(gradient.id, gradient.every_sample);
+  }
 }
 
 template <class T>
-void GradientBuffer<T>::per_sample(ParameterId id, const PerSampleTerm<T>& term) {
+void GradientBuffer<T>::set_every_sample(ParameterId id, const PerSampleTerm<T>& term) {
   value_factor_[id] = term.value_factor;
   if (term.matrix != nullptr) {
     matrix_[id].resize(parameters_->info(id).size());
@@ -49,6 +55,12 @@ void GradientBuffer<T>::per_sample(ParameterId id, const PerSampleTerm<T>& term)
   if (term.row_factor != nullptr) {
     row_factor_[id].assign(term.row_factor, term.row_factor + parameters_->info(id).rows);
   }
+}
+
+template <class T>
+std::span<T> GradientBuffer<T>::statistics(ParameterId id, std::size_t size) {
+  statistics_[id].resize(size);
+  return statistics_[id];
 }
 
 template <class T>

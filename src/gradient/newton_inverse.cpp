@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "gradient/linear_gradient.hpp"
-#include "gradient/room.hpp"
+#include "gradient/linear_parts.hpp"
 
 namespace relgrad {
 
@@ -19,25 +19,28 @@ namespace {
 /// layer beside the 6 B D^2 of forward and backward pass (4 the first layer), shared by the ranks
 /// that share the update of W.
 template <class T>
-class NewtonGradient final : public LinearGradient<T> {
+class NewtonGradient final : public LayerGradient<T> {
  public:
-  explicit NewtonGradient(std::int64_t columns) : columns_(columns) {}
+  NewtonGradient(LinearLayer<T>& layer, std::int64_t columns) : layer_(&layer), columns_(columns) {}
 
-  void begin(Flow<T>& flow, std::int64_t step, const ColumnShare<T>& share) override {
-    for (std::size_t i = 0; i < flow.layer_count(); ++i) {
-      const auto* linear = dynamic_cast<const LinearLayer<T>*>(&flow.layer(i));
-      if (linear != nullptr) refine(flow.parameters(), *linear, step, share);
+  void begin(const StepNumbers& numbers, const ColumnShare<T>& share) override {
+    refine(layer_->parameters(), *layer_, numbers.step, share);
+  }
+
+  void backward(LayerPass<T> pass, LayerDelta<T> delta, GradientSink<T>& sink) override {
+    const LinearLayer<T>& layer = *layer_;
+    add_weighted_sum<T>(layer, read(delta.output), Vector<T>::Ones(pass.input.cols()), sink);
+    sink.give({layer.bias_id(), {}, {}});
+    const ConstMatrixMap<T> delta_out = read(gathered(layer, delta.output));
+    if (delta.input_is_needed) {
+      multiply_transposed(layer, layer.weight(), delta_out, delta.input.data());
     }
+    sink.give({layer.weight_id(),
+               Factors<T>{delta_out, pass.input, {}},
+               {T{0}, layer.inverse_transposed().data(), T{1}}});
   }
 
-  void backward(const LinearLayer<T>& layer, const ConstMatrixMap<T>& input, MatrixMap<T> pair,
-                MatrixMap<T> scratch, bool needs_delta_in, GradientSink<T>& sink) override {
-    add_weighted_sum<T>(layer, left_half(pair), Vector<T>::Ones(input.cols()), sink);
-    const ConstMatrixMap<T> delta = left_half(gathered(layer, pair));
-    if (needs_delta_in) multiply_transposed(layer, layer.weight(), delta, scratch.data());
-    sink.outer_product(layer.weight_id(), delta, input,
-                       {T{0}, layer.inverse_transposed().data(), T{1}});
-  }
+  void take_exact_sums(StepSums<T>& sums) override { take_exact_bias(*layer_, sums); }
 
  private:
   /// Those of the columns [begin, end) of S whose turn it is, as coordinates of the layer.
@@ -89,6 +92,7 @@ class NewtonGradient final : public LinearGradient<T> {
     share.publish(s);
   }
 
+  LinearLayer<T>* layer_;
   Index columns_;
   std::vector<Index> chosen_;
   Room<T> columns_of_s_, missing_, more_, own_rows_;
@@ -97,11 +101,14 @@ class NewtonGradient final : public LinearGradient<T> {
 }  // namespace
 
 template <class T>
-std::unique_ptr<LinearGradient<T>> make_newton_gradient(std::int64_t columns) {
-  return std::make_unique<NewtonGradient<T>>(columns);
+std::unique_ptr<LayerGradient<T>> make_newton_gradient(LinearLayer<T>& layer,
+                                                       const GradientOptions& options) {
+  return std::make_unique<NewtonGradient<T>>(layer, options.newton_rows);
 }
 
-template std::unique_ptr<LinearGradient<float>> make_newton_gradient(std::int64_t);
-template std::unique_ptr<LinearGradient<double>> make_newton_gradient(std::int64_t);
+template std::unique_ptr<LayerGradient<float>> make_newton_gradient(LinearLayer<float>&,
+                                                                    const GradientOptions&);
+template std::unique_ptr<LayerGradient<double>> make_newton_gradient(LinearLayer<double>&,
+                                                                     const GradientOptions&);
 
 }  // namespace relgrad

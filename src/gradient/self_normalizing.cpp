@@ -1,7 +1,8 @@
 #include <cmath>
 
 #include "gradient/linear_gradient.hpp"
-#include "gradient/room.hpp"
+#include "gradient/linear_parts.hpp"
+#include "relgrad/gradient/geco.hpp"
 
 namespace relgrad {
 
@@ -20,21 +21,26 @@ namespace {
 ///   G_S = Z [-Delta_x/2 - c (E + W^T F)]^T           - B W/2
 /// Six products of 2 B D^2 flops with the forward pass, nine if symmetric.
 template <class T>
-class SelfNormalizingGradient final : public LinearGradient<T> {
+class SelfNormalizingGradient final : public LayerGradient<T> {
  public:
-  explicit SelfNormalizingGradient(const GradientOptions& options) : options_(options) {}
+  SelfNormalizingGradient(LinearLayer<T>& layer, const GradientOptions& options)
+      : layer_(&layer), options_(options) {}
 
-  void backward(const LinearLayer<T>& layer, const ConstMatrixMap<T>& input, MatrixMap<T> pair,
-                MatrixMap<T> scratch, bool /*needs_delta_in*/, GradientSink<T>& sink) override {
-    add_weighted_sum<T>(layer, left_half(pair), Vector<T>::Ones(pair.cols() / 2), sink);
+  void backward(LayerPass<T> pass, LayerDelta<T> delta, GradientSink<T>& sink) override {
+    const LinearLayer<T>& layer = *layer_;
+    const ConstMatrixMap<T>& input = pass.input;
     const Index batch = input.cols();
-    MatrixMap<T> all = gathered(layer, pair);
+    add_weighted_sum<T>(layer, read(delta.output), Vector<T>::Ones(batch), sink);
+    sink.give({layer.bias_id(), {}, {}});
+    // [Delta | Y], D x 2B: neighbours in the workspace
+    MatrixMap<T> all = gathered(
+        layer, MatrixMap<T>(delta.output.data(), pass.output.rows(), 2 * pass.output.cols()));
     const ConstMatrixMap<T> delta_z = left_half(all);
     MatrixMap<T> z(all.data() + delta_z.size(), all.rows(), batch);
     z.colwise() -= layer.bias();
 
-    MatrixMap<T> delta_x(scratch.data(), input.rows(), batch);
-    MatrixMap<T> error(scratch.data() + delta_x.size(), input.rows(), batch);
+    MatrixMap<T>& delta_x = delta.input;
+    MatrixMap<T> error(pass.scratch.data(), input.rows(), batch);
     multiply_transposed(layer, layer.weight(), delta_z, delta_x.data());
     multiply_transposed(layer, layer.inverse_transposed(), read(z), error.data());  // X^
     if (options_.symmetric) reconstructed_.matrix(input.rows(), batch) = error;
@@ -71,6 +77,19 @@ class SelfNormalizingGradient final : public LinearGradient<T> {
     give(layer, read(left), read(right), read(z), read(error), sink);
   }
 
+  void take_exact_sums(StepSums<T>& sums) override {
+    take_exact_bias(*layer_, sums);
+    take_exact(sums, layer_->reconstruction_id(), 1);
+  }
+
+  void finish(const StepSums<T>& sums) override {
+    const ParameterId id = layer_->reconstruction_id();
+    const StepNumbers& numbers = sums.numbers();
+    const double error = static_cast<double>(sums.total(id)[0]) / numbers.samples;
+    update_reconstruction(layer_->parameters().values(id), error, options_.reconstruction_tolerance,
+                          numbers.step);
+  }
+
  private:
   T weight_of(const LinearLayer<T>& layer) const {
     const auto log_factor = static_cast<double>(layer.reconstruction()[0]);
@@ -80,12 +99,13 @@ class SelfNormalizingGradient final : public LinearGradient<T> {
   static void give(const LinearLayer<T>& layer, const ConstMatrixMap<T>& left_of_w,
                    const ConstMatrixMap<T>& right_of_w, const ConstMatrixMap<T>& left_of_s,
                    const ConstMatrixMap<T>& right_of_s, GradientSink<T>& sink) {
-    sink.outer_products(
-        {layer.weight_id(),
-         left_of_w,
-         right_of_w,
-         {T{0}, layer.inverse_transposed().data(), T{0.5}}},
-        {layer.inverse_id(), left_of_s, right_of_s, {T{0}, layer.weight().data(), T{-0.5}}});
+    const ParameterGradient<T> both[] = {{layer.weight_id(),
+                                          Factors<T>{left_of_w, right_of_w, {}},
+                                          {T{0}, layer.inverse_transposed().data(), T{0.5}}},
+                                         {layer.inverse_id(),
+                                          Factors<T>{left_of_s, right_of_s, {}},
+                                          {T{0}, layer.weight().data(), T{-0.5}}}};
+    sink.give(both);
   }
 
   /// Adds this rank's part of sum_n ||E_n||^2 (symmetric: the mean with ||F_n||^2).
@@ -117,6 +137,7 @@ class SelfNormalizingGradient final : public LinearGradient<T> {
     return sum;
   }
 
+  LinearLayer<T>* layer_;
   GradientOptions options_;
   Room<T> back_, own_rows_, reconstructed_, of_z_, pulled_, left_, right_;
 };
@@ -124,13 +145,14 @@ class SelfNormalizingGradient final : public LinearGradient<T> {
 }  // namespace
 
 template <class T>
-std::unique_ptr<LinearGradient<T>> make_self_normalizing_gradient(const GradientOptions& options) {
-  return std::make_unique<SelfNormalizingGradient<T>>(options);
+std::unique_ptr<LayerGradient<T>> make_self_normalizing_gradient(LinearLayer<T>& layer,
+                                                                 const GradientOptions& options) {
+  return std::make_unique<SelfNormalizingGradient<T>>(layer, options);
 }
 
-template std::unique_ptr<LinearGradient<float>> make_self_normalizing_gradient(
-    const GradientOptions&);
-template std::unique_ptr<LinearGradient<double>> make_self_normalizing_gradient(
-    const GradientOptions&);
+template std::unique_ptr<LayerGradient<float>> make_self_normalizing_gradient(
+    LinearLayer<float>&, const GradientOptions&);
+template std::unique_ptr<LayerGradient<double>> make_self_normalizing_gradient(
+    LinearLayer<double>&, const GradientOptions&);
 
 }  // namespace relgrad

@@ -7,14 +7,8 @@ namespace relgrad {
 
 template <class T>
 void forward(const Flow<T>& flow, Workspace<T>& workspace) {
-  const std::span<double> log_likelihood = workspace.log_likelihood();
-  for (std::size_t i = 0; i < flow.layer_count(); ++i) {
-    flow.layer(i).forward(workspace.input_of(i), workspace.value(i), log_likelihood);
-  }
-  // z = value of the last layer (the input, for a flow without layers)
-  const ConstMatrixMap<T> z = workspace.input_of(flow.layer_count());
-  add_latent_log_density(flow.latent(), z, log_likelihood);
-  if (flow.row_group() != nullptr) flow.row_group()->sum(log_likelihood);
+  for (std::size_t i = 0; i < flow.layer_count(); ++i) flow.layer(i).forward(workspace.pass(i));
+  if (flow.row_group() != nullptr) flow.row_group()->sum(workspace.log_likelihood());
 }
 
 template <class T>

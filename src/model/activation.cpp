@@ -16,11 +16,11 @@ namespace relgrad {
 namespace {
 
 template <class T>
-void check_batch(std::string_view where, Index dimension, const ConstMatrixMap<T>& input,
-                 Index output_rows, Index output_cols) {
-  check_size(where, "rows of the batch", input.rows(), dimension);
-  check_size(where, "rows of the output", output_rows, dimension);
-  check_size(where, "columns of the output", output_cols, input.cols());
+void check_batch(std::string_view where, Index rows, const ConstMatrixMap<T>& input,
+                 const MatrixMap<T>& output) {
+  check_size(where, "rows of the batch", input.rows(), rows);
+  check_size(where, "rows of the output", output.rows(), rows);
+  check_size(where, "columns of the output", output.cols(), input.cols());
 }
 
 struct ValueAndSlope {
@@ -88,8 +88,8 @@ void inverse_of_batch(const ConstMatrixMap<T>& output, MatrixMap<T> input, const
 }  // namespace
 
 template <class T>
-SmoothLeakyRelu<T>::SmoothLeakyRelu(Index dimension, double slope)
-    : dimension_(dimension), slope_(slope) {
+SmoothLeakyRelu<T>::SmoothLeakyRelu(const SampleShape& shape, Index own, double slope)
+    : shape_(shape), own_(own), slope_(slope) {
   if (!(slope > 0.0 && slope < 1.0)) {
     throw UsageError(
         fmt::format("smooth leaky ReLU: slope is {}, must lie between 0 and 1, both excluded. "
@@ -99,19 +99,19 @@ SmoothLeakyRelu<T>::SmoothLeakyRelu(Index dimension, double slope)
 }
 
 template <class T>
-void SmoothLeakyRelu<T>::forward(const ConstMatrixMap<T>& input, MatrixMap<T> output,
-                                 std::span<double> log_abs_det) const {
-  check_batch("SmoothLeakyRelu::forward", dimension_, input, output.rows(), output.cols());
-  for_each_sample(dimension_, input.cols(), [&](Index n) {
-    log_abs_det[static_cast<std::size_t>(n)] += kernels::smooth_leaky_relu_forward(
-        input.data() + n * dimension_, output.data() + n * dimension_, dimension_,
-        static_cast<T>(slope_));
+void SmoothLeakyRelu<T>::forward(LayerPass<T> pass) const {
+  check_batch("SmoothLeakyRelu::forward", own_, pass.input, pass.output);
+  for_each_sample(own_, pass.input.cols(), [&](Index n) {
+    pass.log_likelihood[static_cast<std::size_t>(n)] += kernels::smooth_leaky_relu_forward(
+        pass.input.data() + n * own_, pass.output.data() + n * own_, own_, static_cast<T>(slope_));
   });
 }
 
 template <class T>
-void SmoothLeakyRelu<T>::inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input) const {
-  check_batch("SmoothLeakyRelu::inverse", dimension_, output, input.rows(), input.cols());
+void SmoothLeakyRelu<T>::inverse(const ConstMatrixMap<T>& output,
+                                 const ConstMatrixMap<T>& /*latent*/, MatrixMap<T> input,
+                                 InverseKind /*kind*/) const {
+  check_batch("SmoothLeakyRelu::inverse", own_, output, input);
   // The slope as the forward pass rounds it.
   const auto slope = static_cast<double>(static_cast<T>(slope_));
   inverse_of_batch<T>(output, input,
@@ -119,20 +119,19 @@ void SmoothLeakyRelu<T>::inverse(const ConstMatrixMap<T>& output, MatrixMap<T> i
 }
 
 template <class T>
-void SmoothLeakyRelu<T>::backward(const ConstMatrixMap<T>& input,
-                                  const ConstMatrixMap<T>& delta_out, MatrixMap<T> delta_in,
-                                  SmallGradients<T>& /*gradients*/) const {
-  check_batch("SmoothLeakyRelu::backward", dimension_, input, delta_in.rows(), delta_in.cols());
-  for_each_sample(dimension_, input.cols(), [&](Index n) {
+void SmoothLeakyRelu<T>::backward(LayerPass<T> pass, LayerDelta<T> delta,
+                                  GradientSink<T>& /*sink*/) const {
+  check_batch("SmoothLeakyRelu::backward", own_, pass.input, delta.input);
+  for_each_sample(own_, pass.input.cols(), [&](Index n) {
     kernels::smooth_leaky_relu_backward(
-        input.data() + n * dimension_, delta_out.data() + n * dimension_,
-        delta_in.data() + n * dimension_, dimension_, static_cast<T>(slope_));
+        pass.input.data() + n * own_, delta.output.data() + n * own_, delta.input.data() + n * own_,
+        own_, static_cast<T>(slope_));
   });
 }
 
 template <class T>
-LeakyTanh<T>::LeakyTanh(Index dimension, double scale, double slope)
-    : dimension_(dimension), scale_(scale), slope_(slope) {
+LeakyTanh<T>::LeakyTanh(const SampleShape& shape, Index own, double scale, double slope)
+    : shape_(shape), own_(own), scale_(scale), slope_(slope) {
   if (!(scale > 0.0 && slope > 0.0)) {
     throw UsageError(
         fmt::format("leaky tanh: scale is {} and slope {}, both must be positive. Use 1 and 0.1.",
@@ -141,19 +140,19 @@ LeakyTanh<T>::LeakyTanh(Index dimension, double scale, double slope)
 }
 
 template <class T>
-void LeakyTanh<T>::forward(const ConstMatrixMap<T>& input, MatrixMap<T> output,
-                           std::span<double> log_abs_det) const {
-  check_batch("LeakyTanh::forward", dimension_, input, output.rows(), output.cols());
-  for_each_sample(dimension_, input.cols(), [&](Index n) {
-    log_abs_det[static_cast<std::size_t>(n)] +=
-        kernels::leaky_tanh_forward(input.data() + n * dimension_, output.data() + n * dimension_,
-                                    dimension_, static_cast<T>(scale_), static_cast<T>(slope_));
+void LeakyTanh<T>::forward(LayerPass<T> pass) const {
+  check_batch("LeakyTanh::forward", own_, pass.input, pass.output);
+  for_each_sample(own_, pass.input.cols(), [&](Index n) {
+    pass.log_likelihood[static_cast<std::size_t>(n)] +=
+        kernels::leaky_tanh_forward(pass.input.data() + n * own_, pass.output.data() + n * own_,
+                                    own_, static_cast<T>(scale_), static_cast<T>(slope_));
   });
 }
 
 template <class T>
-void LeakyTanh<T>::inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input) const {
-  check_batch("LeakyTanh::inverse", dimension_, output, input.rows(), input.cols());
+void LeakyTanh<T>::inverse(const ConstMatrixMap<T>& output, const ConstMatrixMap<T>& /*latent*/,
+                           MatrixMap<T> input, InverseKind /*kind*/) const {
+  check_batch("LeakyTanh::inverse", own_, output, input);
   const auto scale = static_cast<double>(static_cast<T>(scale_));
   const auto slope = static_cast<double>(static_cast<T>(slope_));
   inverse_of_batch<T>(output, input,
@@ -161,13 +160,13 @@ void LeakyTanh<T>::inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input) 
 }
 
 template <class T>
-void LeakyTanh<T>::backward(const ConstMatrixMap<T>& input, const ConstMatrixMap<T>& delta_out,
-                            MatrixMap<T> delta_in, SmallGradients<T>& /*gradients*/) const {
-  check_batch("LeakyTanh::backward", dimension_, input, delta_in.rows(), delta_in.cols());
-  for_each_sample(dimension_, input.cols(), [&](Index n) {
-    kernels::leaky_tanh_backward(input.data() + n * dimension_, delta_out.data() + n * dimension_,
-                                 delta_in.data() + n * dimension_, dimension_,
-                                 static_cast<T>(scale_), static_cast<T>(slope_));
+void LeakyTanh<T>::backward(LayerPass<T> pass, LayerDelta<T> delta,
+                            GradientSink<T>& /*sink*/) const {
+  check_batch("LeakyTanh::backward", own_, pass.input, delta.input);
+  for_each_sample(own_, pass.input.cols(), [&](Index n) {
+    kernels::leaky_tanh_backward(pass.input.data() + n * own_, delta.output.data() + n * own_,
+                                 delta.input.data() + n * own_, own_, static_cast<T>(scale_),
+                                 static_cast<T>(slope_));
   });
 }
 

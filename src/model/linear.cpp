@@ -1,27 +1,91 @@
 #include "relgrad/model/linear.hpp"
 
+#include <Eigen/QR>
+#include <cmath>
+#include <vector>
+
+#include "relgrad/core/error.hpp"
+#include "relgrad/core/random.hpp"
 #include "relgrad/linalg/inverse.hpp"
 #include "relgrad/linalg/log_abs_det.hpp"
 #include "relgrad/linalg/lu.hpp"
 
 namespace relgrad {
 
+namespace {
+
+/// Column j of a D x D matrix of standard normal numbers, the same wherever it is drawn.
+void normal_column(std::uint64_t seed, std::uint64_t layer, Index j, std::span<double> column) {
+  const std::uint64_t item = (layer << 32U) | static_cast<std::uint64_t>(j);
+  RandomStream(seed, Purpose::initialize, 0, item).normal(column);
+}
+
+// Haar-distributed orthogonal matrix: Q of a QR with the signs of R's diagonal (Mezzadri 2007).
+Matrix<double> orthogonal_matrix(Index dimension, std::uint64_t seed, std::uint64_t layer) {
+  Matrix<double> normal(dimension, dimension);
+  for (Index j = 0; j < dimension; ++j) {
+    normal_column(seed, layer, j, {normal.col(j).data(), static_cast<std::size_t>(dimension)});
+  }
+  const Eigen::HouseholderQR<Matrix<double>> qr(normal);
+  Matrix<double> q = qr.householderQ();
+  const Vector<double> diagonal = qr.matrixQR().diagonal();
+  for (Index j = 0; j < dimension; ++j) {
+    if (diagonal(j) < 0) q.col(j) *= -1.0;
+  }
+  return q;
+}
+
+}  // namespace
+
 template <class T>
 LinearLayer<T>::LinearLayer(ParameterStore<T>& store, const Products& products,
-                            const std::string& prefix, Index dimension, RowGroup<T>* row_group,
-                            bool keeps_inverse)
+                            const std::string& prefix, const SampleShape& shape,
+                            RowGroup<T>* row_group, bool keeps_inverse)
     : store_(&store),
       products_(&products),
       prefix_(prefix),
-      dimension_(dimension),
+      shape_(shape),
+      dimension_(shape.size()),
       row_group_(row_group),
-      own_(row_group == nullptr ? Range{0, dimension} : row_group->own(dimension)),
-      weight_id_(store.add(prefix + "/W", ParameterGroup::weight, dimension, dimension, own_)),
-      bias_id_(store.add(prefix + "/b", ParameterGroup::bias, dimension, 1)) {
+      own_(row_group == nullptr ? Range{0, dimension_} : row_group->own(dimension_)),
+      weight_id_(store.add(prefix + "/W", {.by_columns = true, .decays = true}, dimension_,
+                           dimension_, own_)),
+      bias_id_(store.add(prefix + "/b", {}, dimension_, 1)) {
   if (!keeps_inverse) return;
   inverse_id_ =
-      store.add(prefix + "/R-transposed", ParameterGroup::inverse, dimension, dimension, own_);
-  reconstruction_id_ = store.add(prefix + "/reconstruction", ParameterGroup::running, 2, 1);
+      store.add(prefix + "/R-transposed", {.by_columns = true}, dimension_, dimension_, own_);
+  reconstruction_id_ = store.add(prefix + "/reconstruction", {.moves = false}, 2, 1);
+}
+
+template <class T>
+void LinearLayer<T>::initialize(const LayerStart& start) {
+  if (start.initialization == Initialization::orthogonal) {
+    initialize_orthogonal(start);
+  } else {
+    MatrixMap<T> weight = store_->matrix(weight_id_);
+    std::vector<double> normal(static_cast<std::size_t>(dimension_));
+    const double scale = start.noise / std::sqrt(static_cast<double>(dimension_));
+    for (Index j = own_.begin; j < own_.end; ++j) {
+      auto column = weight.col(j - own_.begin);
+      if (start.noise > 0) {
+        normal_column(start.seed, start.layer, j, normal);
+        column = (scale * Eigen::Map<const Vector<double>>(normal.data(), dimension_))
+                     .template cast<T>();
+      }
+      column[j] += T{1};
+    }
+  }
+  if (keeps_inverse()) refresh_inverse();
+}
+
+template <class T>
+void LinearLayer<T>::initialize_orthogonal(const LayerStart& start) {
+  if (row_group_ != nullptr) {
+    throw UsageError(
+        "--init: orthogonal needs a whole W on a rank; use identity where W is shared by columns");
+  }
+  store_->matrix(weight_id_) =
+      orthogonal_matrix(dimension_, start.seed, start.layer).template cast<T>();
 }
 
 template <class T>
@@ -30,8 +94,9 @@ ConstVectorMap<T> LinearLayer<T>::bias() const {
 }
 
 template <class T>
-void LinearLayer<T>::forward(const ConstMatrixMap<T>& input, MatrixMap<T> output,
-                             std::span<double> /*log_abs_det*/) const {
+void LinearLayer<T>::forward(LayerPass<T> pass) const {
+  const ConstMatrixMap<T>& input = pass.input;
+  MatrixMap<T>& output = pass.output;
   const auto multiply = [&](Onto onto, MatrixMap<T> y) {
     products_->gemm(Transpose::no, Transpose::no, dimension_, input.cols(), own_.size(),
                     weight().data(), dimension_, input.data(), own_.size(), onto, y.data(),
@@ -52,7 +117,17 @@ void LinearLayer<T>::forward(const ConstMatrixMap<T>& input, MatrixMap<T> output
 }
 
 template <class T>
-void LinearLayer<T>::inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input) const {
+void LinearLayer<T>::inverse(const ConstMatrixMap<T>& output, const ConstMatrixMap<T>& /*latent*/,
+                             MatrixMap<T> input, InverseKind kind) const {
+  if (kind == InverseKind::learned) {
+    apply_learned(output, input);
+  } else {
+    solve(output, input);
+  }
+}
+
+template <class T>
+void LinearLayer<T>::solve(const ConstMatrixMap<T>& output, MatrixMap<T> input) const {
   const ConstVectorMap<T> own_bias(bias().data() + own_.begin, own_.size());
   if (row_group_ != nullptr) {
     input = output.colwise() - Vector<T>(own_bias);
@@ -81,7 +156,7 @@ void LinearLayer<T>::refresh_inverse() {
 }
 
 template <class T>
-void LinearLayer<T>::learned_inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input) const {
+void LinearLayer<T>::apply_learned(const ConstMatrixMap<T>& output, MatrixMap<T> input) const {
   const ConstVectorMap<T> own_bias(bias().data() + own_.begin, own_.size());
   const Matrix<T> own_z = output.colwise() - Vector<T>(own_bias);
   const T* z = own_z.data();

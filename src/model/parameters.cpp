@@ -15,16 +15,17 @@ constexpr std::size_t alignment = 64;
 }  // namespace
 
 template <class T>
-ParameterId ParameterStore<T>::add(std::string name, ParameterGroup group, Index rows, Index cols) {
-  return add(std::move(name), group, rows, cols, {0, cols});
+ParameterId ParameterStore<T>::add(std::string name, const ParameterUse& use, Index rows,
+                                   Index cols) {
+  return add(std::move(name), use, rows, cols, {0, cols});
 }
 
 template <class T>
-ParameterId ParameterStore<T>::add(std::string name, ParameterGroup group, Index rows, Index cols,
-                                   const Range& columns) {
+ParameterId ParameterStore<T>::add(std::string name, const ParameterUse& use, Index rows,
+                                   Index cols, const Range& columns) {
   if (values_.get() != nullptr)
     throw ShapeError(fmt::format("{}: declared after the store was allocated", name));
-  infos_.push_back({std::move(name), group, rows, cols, columns.begin, columns.end, flat_size_});
+  infos_.push_back({std::move(name), use, rows, cols, columns.begin, columns.end, flat_size_});
   constexpr std::size_t line = alignment / sizeof(T);
   flat_size_ += (infos_.back().size() + line - 1) / line * line;
   return infos_.size() - 1;
@@ -37,8 +38,8 @@ void ParameterStore<T>::allocate(int moments) {
 }
 
 template <class T>
-void ParameterStore<T>::allocate_moments(int moments, bool of_weights) {
-  weights_have_moments_ = of_weights;
+void ParameterStore<T>::allocate_moments(int moments, bool of_matrices) {
+  matrices_have_moments_ = of_matrices;
   moments_.clear();
   for (int i = 0; i < moments; ++i) moments_.emplace_back(flat_size_);
 }

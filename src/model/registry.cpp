@@ -40,21 +40,22 @@ const std::map<std::string, Maker<T>>& makers() {
       {"linear",
        [](const Context<T>& c) {
          return std::make_unique<LinearLayer<T>>(c.place.store, c.place.products, c.prefix,
-                                                 c.place.dimension, c.place.row_group,
+                                                 c.place.shape, c.place.row_group,
                                                  c.spec.settings.contains("inverse"));
        }},
       {"smooth-leaky-relu",
        [](const Context<T>& c) {
-         return std::make_unique<SmoothLeakyRelu<T>>(c.own.size(), c.setting("slope"));
+         return std::make_unique<SmoothLeakyRelu<T>>(c.place.shape, c.own.size(),
+                                                     c.setting("slope"));
        }},
       {"leaky-tanh",
        [](const Context<T>& c) {
-         return std::make_unique<LeakyTanh<T>>(c.own.size(), c.setting("scale"),
+         return std::make_unique<LeakyTanh<T>>(c.place.shape, c.own.size(), c.setting("scale"),
                                                c.setting("slope"));
        }},
       {"spline",
        [](const Context<T>& c) {
-         return std::make_unique<SplineLayer<T>>(c.place.store, c.prefix, c.place.dimension, c.own,
+         return std::make_unique<SplineLayer<T>>(c.place.store, c.prefix, c.place.shape, c.own,
                                                  static_cast<Index>(c.setting("bins")),
                                                  c.setting("bound"));
        }},
@@ -78,8 +79,8 @@ std::unique_ptr<Layer<T>> make_layer(const LayerSpec& spec, const LayerPlace<T>&
     throw UsageError(fmt::format("{}: there is no layer '{}'; the kinds are {}", prefix, spec.kind,
                                  fmt::join(layer_kinds(), ", ")));
   }
-  const Range own = place.row_group == nullptr ? Range{0, place.dimension}
-                                               : place.row_group->own(place.dimension);
+  const Index size = place.shape.size();
+  const Range own = place.row_group == nullptr ? Range{0, size} : place.row_group->own(size);
   return found->second({spec, place, prefix, own});
 }
 

@@ -53,9 +53,14 @@ T inverse_at(const T* knots, Index bins, Index lane, T output) {
 }  // namespace
 
 template <class T>
-SplineLayer<T>::SplineLayer(ParameterStore<T>& store, const std::string& prefix, Index dimension,
-                            const Range& own, Index bins, double bound)
-    : store_(&store), dimension_(dimension), own_(own), bins_(bins), bound_(bound) {
+SplineLayer<T>::SplineLayer(ParameterStore<T>& store, const std::string& prefix,
+                            const SampleShape& shape, const Range& own, Index bins, double bound)
+    : store_(&store),
+      shape_(shape),
+      dimension_(shape.size()),
+      own_(own),
+      bins_(bins),
+      bound_(bound) {
   if (bins < 1 || bins > bins_max) {
     throw UsageError(
         fmt::format("{}: {} spline bins, must be 1 to {}. Use 12.", prefix, bins, bins_max));
@@ -64,9 +69,10 @@ SplineLayer<T>::SplineLayer(ParameterStore<T>& store, const std::string& prefix,
     throw UsageError(
         fmt::format("{}: spline bound is {}, must be positive. Use 4.", prefix, bound));
   }
-  widths_id_ = store.add(prefix + "/widths", ParameterGroup::spline, dimension, bins);
-  heights_id_ = store.add(prefix + "/heights", ParameterGroup::spline, dimension, bins);
-  slopes_id_ = store.add(prefix + "/slopes", ParameterGroup::spline, dimension, bins + 1);
+  const ParameterUse use{.rate = ParameterUse::Rate::elementwise};
+  widths_id_ = store.add(prefix + "/widths", use, dimension_, bins);
+  heights_id_ = store.add(prefix + "/heights", use, dimension_, bins);
+  slopes_id_ = store.add(prefix + "/slopes", use, dimension_, bins + 1);
   const auto tiles = static_cast<std::size_t>(tile_count(own.size()));
   knots_.resize(tiles * kernels::spline_knots_size(static_cast<int>(bins)));
   chain_.resize(tiles * kernels::spline_chain_size(static_cast<int>(bins)));
@@ -101,8 +107,9 @@ void SplineLayer<T>::prepare() {
 }
 
 template <class T>
-void SplineLayer<T>::forward(const ConstMatrixMap<T>& input, MatrixMap<T> output,
-                             std::span<double> log_abs_det) const {
+void SplineLayer<T>::forward(LayerPass<T> pass) const {
+  const ConstMatrixMap<T>& input = pass.input;
+  MatrixMap<T>& output = pass.output;
   check_size("SplineLayer::forward", "rows of the batch", input.rows(), own_.size());
   check_size("SplineLayer::forward", "columns of the output", output.cols(), input.cols());
   const Index batch = input.cols();
@@ -116,13 +123,14 @@ void SplineLayer<T>::forward(const ConstMatrixMap<T>& input, MatrixMap<T> output
       const Index first = begin * own_.size() + tile * lanes_max;
       kernels::spline_forward(batch_shape(tile), knots_.data() + tile * knots_size,
                               input.data() + first, output.data() + first, samples,
-                              log_abs_det.data() + begin);
+                              pass.log_likelihood.data() + begin);
     }
   });
 }
 
 template <class T>
-void SplineLayer<T>::inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input) const {
+void SplineLayer<T>::inverse(const ConstMatrixMap<T>& output, const ConstMatrixMap<T>& /*latent*/,
+                             MatrixMap<T> input, InverseKind /*kind*/) const {
   check_size("SplineLayer::inverse", "rows of the batch", output.rows(), own_.size());
   check_size("SplineLayer::inverse", "columns of the input", input.cols(), output.cols());
   const auto knots_size = static_cast<Index>(kernels::spline_knots_size(static_cast<int>(bins_)));
@@ -135,19 +143,21 @@ void SplineLayer<T>::inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input
 }
 
 template <class T>
-void SplineLayer<T>::backward(const ConstMatrixMap<T>& input, const ConstMatrixMap<T>& delta_out,
-                              MatrixMap<T> delta_in, SmallGradients<T>& gradients) const {
+void SplineLayer<T>::backward(LayerPass<T> pass, LayerDelta<T> delta, GradientSink<T>& sink) const {
+  const ConstMatrixMap<T>& input = pass.input;
+  MatrixMap<T>& delta_out = delta.output;
+  MatrixMap<T>& delta_in = delta.input;
   check_size("SplineLayer::backward", "rows of the batch", input.rows(), own_.size());
   check_size("SplineLayer::backward", "columns of delta_out", delta_out.cols(), input.cols());
   check_size("SplineLayer::backward", "columns of delta_in", delta_in.cols(), input.cols());
-  T* widths = gradients.sum(widths_id_).data();
-  T* heights = gradients.sum(heights_id_).data();
-  T* slopes = gradients.sum(slopes_id_).data();
+  T* widths = sink.sum(widths_id_).data();
+  T* heights = sink.sum(heights_id_).data();
+  T* slopes = sink.sum(slopes_id_).data();
   const auto knots_size = static_cast<Index>(kernels::spline_knots_size(static_cast<int>(bins_)));
   const auto chain_size = static_cast<Index>(kernels::spline_chain_size(static_cast<int>(bins_)));
   const std::size_t sums_size = kernels::spline_sums_size(static_cast<int>(bins_));
   const std::size_t condensed_size = kernels::spline_condensed_size(static_cast<int>(bins_));
-  const std::optional<ExactSums> exact = gradients.exact(widths_id_, exact_size());
+  const std::optional<ExactSums> exact = sink.exact(widths_id_, exact_size());
   // Split over dimensions, never over samples: sums do not depend on the number of threads.
   const bool threaded = own_.size() * input.cols() >= threaded_batch_size;
   for_each_index(tile_count(own_.size()), threaded, [&](Index tile) {
@@ -177,6 +187,9 @@ void SplineLayer<T>::backward(const ConstMatrixMap<T>& input, const ConstMatrixM
                           chain_.data() + tile * chain_size, static_cast<T>(bound_), widths + raw,
                           heights + raw, slopes + raw);
   });
+  const ParameterGradient<T> all[] = {
+      {widths_id_, {}, {}}, {heights_id_, {}, {}}, {slopes_id_, {}, {}}};
+  sink.give(all);
 }
 
 template <class T>
@@ -186,12 +199,12 @@ std::size_t SplineLayer<T>::exact_size() const {
 }
 
 template <class T>
-void SplineLayer<T>::finish_exact(SmallGradients<T>& gradients) const {
-  const std::optional<ExactSums> exact = gradients.exact(widths_id_, exact_size());
+void SplineLayer<T>::take_exact_sums(StepSums<T>& step) const {
+  const std::optional<ExactSums> exact = step.exact(widths_id_, exact_size());
   if (!exact) return;
-  T* widths = gradients.sum(widths_id_).data();
-  T* heights = gradients.sum(heights_id_).data();
-  T* slopes = gradients.sum(slopes_id_).data();
+  T* widths = step.sum(widths_id_).data();
+  T* heights = step.sum(heights_id_).data();
+  T* slopes = step.sum(slopes_id_).data();
   const std::size_t size = kernels::spline_condensed_size(static_cast<int>(bins_));
   const auto chain_size = static_cast<Index>(kernels::spline_chain_size(static_cast<int>(bins_)));
   for_each_index(tile_count(own_.size()), true, [&](Index tile) {

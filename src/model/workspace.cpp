@@ -15,11 +15,23 @@ Workspace<T>::Workspace(const Flow<T>& flow, Index capacity)
       capacity_(flow.row_group() == nullptr ? capacity : capacity * flow.row_group()->size()),
       batch_(capacity_),
       row_group_(flow.row_group()),
-      pairs_(flow.layer_count()),
+      layers_(flow.layer_count()),
       input_(rows_, capacity_),
-      scratch_(rows_, 2 * capacity_),
+      input_delta_(rows_, capacity_),
       log_likelihood_(static_cast<std::size_t>(capacity_)) {
-  for (auto& pair : pairs_) pair.resize(rows_, 2 * capacity_);
+  Index scratch = 0;
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const LayerShape shape = flow.layer(i).shape();
+    LayerMemory& layer = layers_[i];
+    layer.rows = flow.own(shape.out.size()).size();
+    layer.leaves = shape.leaves;
+    layer.kept = shape.kept;
+    layer.scratch = shape.scratch;
+    layer.pair.resize(layer.rows, 2 * capacity_);
+    layer.latent_and_kept.resize(layer.leaves + layer.kept, capacity_);
+    scratch = std::max(scratch, shape.scratch);
+  }
+  scratch_.resize(scratch, capacity_);
 }
 
 template <class T>
@@ -53,29 +65,67 @@ template <class T>
 MatrixMap<T> Workspace<T>::input() {
   return {input_.data(), rows_, batch_};
 }
+template <class T>
+MatrixMap<T> Workspace<T>::input_delta() {
+  return {input_delta_.data(), rows_, batch_};
+}
 // A batch smaller than the capacity uses the front of the memory, so that delta and value stay
-// neighbours: [delta | value] is one D x 2B matrix for every B.
+// neighbours: [delta | value] is one matrix of 2B columns for every B.
 template <class T>
 MatrixMap<T> Workspace<T>::value(std::size_t i) {
-  return {pairs_[i].data() + rows_ * batch_, rows_, batch_};
+  LayerMemory& layer = layers_[i];
+  return {layer.pair.data() + layer.rows * batch_, layer.rows, batch_};
 }
 template <class T>
 MatrixMap<T> Workspace<T>::delta(std::size_t i) {
-  return {pairs_[i].data(), rows_, batch_};
-}
-template <class T>
-MatrixMap<T> Workspace<T>::pair(std::size_t i) {
-  return {pairs_[i].data(), rows_, 2 * batch_};
-}
-template <class T>
-MatrixMap<T> Workspace<T>::scratch_pair() {
-  return {scratch_.data(), rows_, 2 * batch_};
+  return {layers_[i].pair.data(), layers_[i].rows, batch_};
 }
 template <class T>
 ConstMatrixMap<T> Workspace<T>::input_of(std::size_t i) {
   const MatrixMap<T> source = i == 0 ? input() : value(i - 1);
   return {source.data(), source.rows(), source.cols()};
 }
+
+template <class T>
+LayerPass<T> Workspace<T>::pass(std::size_t i) {
+  LayerMemory& layer = layers_[i];
+  T* latent = layer.latent_and_kept.data();
+  return {input_of(i),
+          value(i),
+          MatrixMap<T>(latent, layer.leaves, batch_),
+          MatrixMap<T>(latent + layer.leaves * batch_, layer.kept, batch_),
+          MatrixMap<T>(scratch_.data(), layer.scratch, batch_),
+          log_likelihood()};
+}
+
+template <class T>
+LayerDelta<T> Workspace<T>::layer_delta(std::size_t i) {
+  return {delta(i), i == 0 ? input_delta() : delta(i - 1), i > 0 || input_delta_is_needed_};
+}
+
+template <class T>
+ConstMatrixMap<T> Workspace<T>::latents() {
+  Index rows = 0;
+  Index places = 0;
+  for (const LayerMemory& layer : layers_) {
+    rows += layer.leaves;
+    if (layer.leaves > 0) ++places;
+  }
+  if (places == 1) {
+    const LayerMemory& last =
+        *std::ranges::find_if(layers_, [](const LayerMemory& layer) { return layer.leaves > 0; });
+    return {last.latent_and_kept.data(), rows, batch_};
+  }
+  latents_.resize(rows, batch_);
+  Index row = 0;
+  for (const LayerMemory& layer : layers_) {
+    latents_.middleRows(row, layer.leaves) =
+        ConstMatrixMap<T>(layer.latent_and_kept.data(), layer.leaves, batch_);
+    row += layer.leaves;
+  }
+  return {latents_.data(), rows, batch_};
+}
+
 template <class T>
 std::span<double> Workspace<T>::log_likelihood() {
   return {log_likelihood_.data(), static_cast<std::size_t>(batch_)};

@@ -34,12 +34,6 @@ Session::Session(int& argc, char**& argv) {
 
 Session::~Session() { MPI_Finalize(); }
 
-bool serves_every_thread() {
-  int provided = 0;
-  check(MPI_Query_thread(&provided), "MPI_Query_thread");
-  return provided >= MPI_THREAD_SERIALIZED;
-}
-
 int Session::run(const std::function<int(const Communicator& world)>& work) {
   const Communicator world = Communicator::world();
   try {

@@ -332,7 +332,8 @@ std::vector<std::string> compare_on_resume(const TrainOptions& now,
   for (const OptionDescription& row : train_option_table()) {
     const auto old = saved.find(row.name);
     const std::string text = row.get(now);
-    if (row.is_retired || row.on_resume == free || old == saved.end() || old->second == text) continue;
+    if (row.is_retired || row.on_resume == free || old == saved.end() || old->second == text)
+      continue;
     if (row.on_resume == frozen) {
       throw UsageError(fmt::format(
           "--{}: {} differs from {} in the checkpoint, and a resumed run may not change "

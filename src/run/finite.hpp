@@ -30,7 +30,7 @@ void for_each_tensor(const ParameterStore<T>& store, const Exchange<T>& exchange
     for (ParameterId id = 0; id < store.count(); ++id) {
       if (!store.has_moments(id)) continue;
       const ParameterInfo& info = store.info(id);
-      const bool is_shared = is_square(info.group);
+      const bool is_shared = info.use.by_columns;
       const Range own =
           is_shared ? exchange.own_columns(info.col_end - info.col_begin) : Range{0, info.cols};
       if (own.size() == 0) continue;

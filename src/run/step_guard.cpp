@@ -87,7 +87,7 @@ json nonfinite_samples(Workspace<T>& workspace, const Flow<T>& flow,
     if (!workspace.input().col(n).allFinite()) return "input";
     for (std::size_t i = 0; i < flow.layer_count(); ++i) {
       if (workspace.value(i).col(n).allFinite()) continue;
-      return fmt::format("layer {}: {}", i, flow.spec().layers[i].kind);
+      return fmt::format("layer {}: {}", i, flow.layer(i).kind());
     }
     return flow.row_group() == nullptr ? "log-slopes or latent density"
                                        : "log-slopes, latent density or coordinates of other ranks";

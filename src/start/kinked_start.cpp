@@ -148,12 +148,13 @@ void start_kinked(Model<T>& model, const TrainOptions& options, const SplitReade
   }
   ParameterStore<T>& store = model.flow->parameters();
   Workspace<T> workspace = first_samples(model, options, train, comm);
-  std::vector<double> unused(static_cast<std::size_t>(workspace.batch()));
+  const std::vector<LinearLayer<T>*> linear_layers = model.flow->linear_layers();
   for (std::size_t i = 0; i < flow.layer_count(); ++i) {
-    const auto forward = [&] {
-      flow.layer(i).forward(workspace.input_of(i), workspace.value(i), unused);
-    };
-    if (const auto* linear = dynamic_cast<const LinearLayer<T>*>(&flow.layer(i))) {
+    const auto forward = [&] { flow.layer(i).forward(workspace.pass(i)); };
+    const auto found = std::ranges::find_if(
+        linear_layers, [&](const LinearLayer<T>* layer) { return layer == &flow.layer(i); });
+    if (found != linear_layers.end()) {
+      LinearLayer<T>* const linear = *found;
       if (i == 0) {
         bend(*linear, workspace.input_of(0), options.leaky_slope, store);
       } else {
@@ -162,9 +163,7 @@ void start_kinked(Model<T>& model, const TrainOptions& options, const SplitReade
         normalize(*linear, ConstMatrixMap<T>(outputs.data(), outputs.rows(), outputs.cols()),
                   store);
       }
-      if (linear->keeps_inverse()) {
-        dynamic_cast<LinearLayer<T>&>(model.flow->layer(i)).refresh_inverse();
-      }
+      if (linear->keeps_inverse()) linear->refresh_inverse();
     }
     forward();
   }

@@ -91,6 +91,12 @@ const nlohmann::json& model_state(const checkpoint::Found& found) {
 
 }  // namespace
 
+SampleShape sample_shape_of(const DatasetInfo& data) {
+  const std::vector<Index>& shape = data.sample_shape;
+  if (shape.size() == 3) return {shape[0], shape[1], shape[2]};
+  return data.dimension;
+}
+
 LayerSpec activation_spec(const std::string& kind, const TrainOptions& options) {
   if (kind == "smooth-leaky-relu") return {kind, {{"slope", options.leaky_slope}}};
   if (kind == "leaky-tanh") {
@@ -103,10 +109,15 @@ LayerSpec activation_spec(const std::string& kind, const TrainOptions& options) 
   return {kind, {}};
 }
 
-GradientOptions gradient_options_of(const TrainOptions& options) {
+GradientOptions gradient_options_of(const TrainOptions& options, bool tracks_log_abs_det) {
   GradientOptions gradient(parse_gradient_kind(options.gradient));
   gradient.inverse_every = options.inverse_every;
   gradient.reconstruction_weight = options.reconstruction_weight;
+  gradient.reconstruction_tolerance = options.geco_tolerance;
+  gradient.natural = options.optimizer == "natural";
+  gradient.natural_epsilon = options.epsilon;
+  gradient.tracks_log_abs_det = tracks_log_abs_det;
+  gradient.weight_decay = options.weight_decay;
   gradient.symmetric = options.reconstruction == "symmetric";
   if (options.reconstruction == "newton") {
     gradient.newton_rows = options.newton_rows > 0 ? options.newton_rows : options.batch_size;
@@ -126,7 +137,7 @@ Model<T> build_model(const TrainOptions& options, const DatasetInfo& dataset,
   const std::string last = options.last_activation != "auto" ? options.last_activation
                            : options.activation == "spline"  ? "spline"
                                                              : "none";
-  const FlowSpec spec = make_flow_spec(dataset.dimension, options.layers,
+  const FlowSpec spec = make_flow_spec(sample_shape_of(dataset), options.layers,
                                        activation_spec(options.activation, options),
                                        activation_spec(last, options), parse_latent(options.latent),
                                        gradient_options_of(options).needs_kept_inverse());
@@ -145,7 +156,7 @@ nlohmann::json describe(const FlowSpec& flow, const TransformOptions& transform,
   for (const LayerSpec& layer : flow.layers) {
     layers.push_back({{"kind", layer.kind}, {"settings", layer.settings}});
   }
-  return {{"dimension", flow.dimension},
+  return {{"dimension", flow.dimension()},
           {"latent", name_of(flow.latent)},
           {"layers", layers},
           {"precision", precision},
@@ -188,7 +199,7 @@ Model<T> restore_model(const checkpoint::Found& found, const Products& products,
   const nlohmann::json& state = model_state(found);
   Model<T> model;
   FlowSpec spec;
-  spec.dimension = state.at("dimension").get<Index>();
+  spec.sample = sample_shape_of(data_of(found));
   spec.latent = parse_latent(state.at("latent").get<std::string>());
   for (const auto& layer : state.at("layers")) {
     spec.layers.push_back({layer.at("kind").get<std::string>(),
@@ -214,8 +225,8 @@ Model<T> restore_model(const checkpoint::Found& found, const Products& products,
                         values.cols(),
                         {values.data(), values.data() + values.size()}});
     }
-    model.transform =
-        restore_transform<T>(model.transform_options, data_of(found).type, spec.dimension, tables);
+    model.transform = restore_transform<T>(model.transform_options, data_of(found).type,
+                                           spec.dimension(), tables);
   });
   return model;
 }
@@ -239,9 +250,9 @@ std::vector<checkpoint::MutableBlock> moment_blocks(ParameterStore<T>& store,
     for (ParameterId id = 0; id < store.count(); ++id) {
       if (!store.has_moments(id)) continue;
       const ParameterInfo& info = store.info(id);
-      if (info.group == ParameterGroup::running) continue;
-      const Range own = is_square(info.group) ? exchange.own_columns(info.col_end - info.col_begin)
-                                              : Range{0, info.cols};
+      if (!info.use.moves) continue;
+      const Range own = info.use.by_columns ? exchange.own_columns(info.col_end - info.col_begin)
+                                            : Range{0, info.cols};
       if (own.size() == 0) continue;
       blocks.push_back({fmt::format("optimizer/moment{}/{}", m + 1, info.name), tensor_type<T>,
                         info.rows, info.cols, info.col_begin + own.begin, info.col_begin + own.end,

@@ -20,7 +20,8 @@ struct Model {
   std::unique_ptr<Flow<T>> flow;
 };
 
-GradientOptions gradient_options_of(const TrainOptions& options);
+/// @param tracks_log_abs_det  steps tell the change of log|det|
+GradientOptions gradient_options_of(const TrainOptions& options, bool tracks_log_abs_det = false);
 
 /// Collective. Fits the transform in one pass over the training split (each rank its part, counts
 /// are added) and initialises the flow. @param row_group  as Flow has it
@@ -28,6 +29,9 @@ template <class T>
 Model<T> build_model(const TrainOptions& options, const DatasetInfo& dataset,
                      const SplitReader& train, const Products& products,
                      const mpi::Communicator& comm, RowGroup<T>* row_group = nullptr);
+
+/// Channels x height x width of images; D x 1 x 1 of other data.
+SampleShape sample_shape_of(const DatasetInfo& data);
 
 /// An element-wise layer of `kind` with the numbers that the options give it.
 LayerSpec activation_spec(const std::string& kind, const TrainOptions& options);

@@ -165,7 +165,14 @@ std::span<std::byte> bytes_of(Matrix<T>& values) {
 template <class T>
 void whiten_first_layer(Flow<T>& flow, const Transform<T>& transform, const SplitReader& train,
                         std::uint64_t seed, const mpi::Communicator& comm) {
-  auto* first = dynamic_cast<LinearLayer<T>*>(&flow.layer(0));
+  const std::vector<LinearLayer<T>*> linear = flow.linear_layers();
+  LinearLayer<T>* const first = linear.empty() ? nullptr : linear.front();
+  if (first != &flow.layer(0)) {
+    mpi::throw_on_all_ranks(
+        UsageError(fmt::format("--init: whitening starts a linear layer in front, and the model "
+                               "begins with {}; use identity",
+                               flow.layer(0).kind())));
+  }
   std::optional<Whitening> whitening;
   mpi::together(comm, [&] {
     if (comm.is_root()) whitening.emplace(transformed_samples(transform, train, seed));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "relgrad/core/exact_sum.hpp"
@@ -36,7 +37,7 @@ TrainStep<T>::TrainStep(Flow<T>& flow, Index capacity, const GradientOptions& gr
                         Exchange<T>& exchange, Update<T>& update, const mpi::Communicator& comm)
     : flow_(&flow),
       workspace_(flow, capacity),
-      linear_gradient_(make_linear_gradient<T>(gradient)),
+      gradient_(flow, gradient),
       exchange_(&exchange),
       update_(&update),
       comm_(&comm) {}
@@ -78,17 +79,21 @@ void TrainStep<T>::move(const StepNumbers& numbers) {
   Stopwatch watch;
   heartbeat_->at(Place::backward);
   update_->begin(numbers);
-  linear_gradient_->begin(*flow_, numbers.step,
-                          {[this](Index cols) { return exchange_->own_columns(cols); },
-                           [this](MatrixMap<T> matrix) { exchange_->publish(matrix); }});
-  backward(*flow_, workspace_, *linear_gradient_, *update_);
-  update_->finish();
+  gradient_.begin(numbers, {[this](Index cols) { return exchange_->own_columns(cols); },
+                            [this](MatrixMap<T> matrix) { exchange_->publish(matrix); }});
+  gradient_.backward(workspace_, *update_);
+  update_->finish(gradient_);
   flow_->prepare();
   const double exchange = take_exchange_seconds();
   const double optimizer = update_->optimizer_seconds() - optimizer_seconds_before_;
   optimizer_seconds_before_ = update_->optimizer_seconds();
   seconds_.optimizer += optimizer;
   seconds_.backward += watch.lap() - exchange - optimizer;
+}
+
+template <class T>
+double TrainStep<T>::log_abs_det_change() const {
+  return gradient_.log_abs_det_change().value_or(std::numeric_limits<double>::quiet_NaN());
 }
 
 template <class T>

@@ -58,6 +58,9 @@ class TrainStep {
   void move(const StepNumbers& numbers);
   /// After look(): what its forward pass computed.
   Workspace<T>& workspace() { return workspace_; }
+  /// After move(): by how much it changed the sum of sample-independent log|det|, nats; not a
+  /// number where a layer does not know.
+  double log_abs_det_change() const;
   void add_data_seconds(double seconds) { seconds_.data += seconds; }
   StepSeconds take_seconds();
   std::int64_t take_bytes_sent() { return std::exchange(bytes_sent_, 0); }
@@ -68,7 +71,7 @@ class TrainStep {
 
   Flow<T>* flow_;
   Workspace<T> workspace_;
-  std::unique_ptr<LinearGradient<T>> linear_gradient_;
+  FlowGradient<T> gradient_;
   Exchange<T>* exchange_;
   Update<T>* update_;
   const mpi::Communicator* comm_;

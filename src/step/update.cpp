@@ -11,9 +11,6 @@
 #include "relgrad/core/error.hpp"
 #include "relgrad/gradient/buffer.hpp"
 #include "relgrad/mpi/agreement.hpp"
-#include "relgrad/optim/geco.hpp"
-#include "step/inner_products.hpp"
-#include "step/relative_scales.hpp"
 #include "step/small_sums.hpp"
 
 namespace relgrad {
@@ -42,25 +39,12 @@ UpdateTile<T> tile_of(ParameterStore<T>& store, ParameterId id, Index col_begin,
   if (store.has_moments(id) && store.moment_count() > 1) {
     tile.second_moment = store.moment(1, id).subspan(first, gradient_sum.size());
   }
-  tile.decay = info.group == ParameterGroup::weight;
+  tile.decay = info.use.decays;
   return tile;
 }
 
-/// What layers keep from step to step, from this step's sums.
-template <class T>
-void update_running(ParameterStore<T>& store, SmallSums<T>& sums, const StepNumbers& numbers,
-                    double tolerance) {
-  for (ParameterId id = 0; id < store.count(); ++id) {
-    if (store.info(id).group != ParameterGroup::running) continue;
-    const double error = static_cast<double>(sums.sum(id)[0]) / numbers.samples;
-    update_reconstruction(store.values(id), error, tolerance, numbers.step);
-  }
-}
-
-/// Whether a parameter is moved by small sums: neither a matrix nor a layer's running numbers.
-bool is_small(const ParameterInfo& info) {
-  return !is_square(info.group) && info.group != ParameterGroup::running;
-}
+/// Whether a parameter is moved by small sums.
+bool is_small(const ParameterInfo& info) { return info.use.moves && !info.use.by_columns; }
 
 /// What a tile's update reads beside its gradient.
 template <class T>
@@ -70,221 +54,201 @@ ReadNext<T> read_by_update(ParameterStore<T>& store, ParameterId id) {
 }
 
 double lr_of(const ParameterInfo& info, const StepNumbers& numbers) {
-  return info.group == ParameterGroup::spline ? numbers.spline_lr : numbers.lr;
+  return info.use.rate == ParameterUse::Rate::elementwise ? numbers.spline_lr : numbers.lr;
 }
 
-/// growth of W' = growth W + step Delta Y^T W under sgd, whose step on the data term is lr / N and
-/// on the term of every sample alike, W itself, `lr`.
-double growth_of(double lr, const StepNumbers& numbers, const OptimizerOptions& options) {
-  return 1.0 + lr - numbers.lr * options.weight_decay;
-}
-
+/// What every update does: sums of small parameters go where SmallSums keeps them.
 template <class T>
-class FusedUpdate final : public Update<T> {
+class SummedUpdate : public Update<T> {
  public:
-  FusedUpdate(Flow<T>& flow, Exchange<T>& exchange, const OptimizerOptions& options,
-              std::int64_t exact_terms, bool tracks)
+  SummedUpdate(Flow<T>& flow, Exchange<T>& exchange, const OptimizerOptions& options,
+               std::int64_t exact_terms)
       : store_(&flow.parameters()),
         exchange_(&exchange),
         optimizer_(options),
-        small_(flow, exact_terms, options.kind == OptimizerKind::natural),
-        small_terms_(store_->count()),
-        inner_products_(tracks) {
-    if (options.kind == OptimizerKind::natural) scales_.emplace(*store_, options.epsilon);
-  }
-
-  void begin(const StepNumbers& numbers) override {
-    numbers_ = numbers;
-    small_.clear();
-    inner_products_.begin();
-    std::ranges::fill(small_terms_, PerSampleTerm<T>{});
-    if (scales_) scales_->begin();
-  }
-  std::optional<RelativeScales<T>> relative_scales(ParameterId bias) override {
-    return scales_ ? std::optional(scales_->of(bias)) : std::nullopt;
-  }
-  void add_squares(ParameterId bias, const ConstMatrixMap<T>& delta,
-                   const ConstMatrixMap<T>& outputs, Index begin) override {
-    small_.add_squares(bias, delta, outputs, begin);
-  }
+        small_(flow.parameters(), exact_terms) {}
 
   std::span<T> sum(ParameterId id) override { return small_.sum(id); }
   std::optional<ExactSums> exact(ParameterId id, std::size_t size) override {
     return small_.exact(id, size);
   }
-
-  void per_sample(ParameterId id, const PerSampleTerm<T>& term) override {
-    small_terms_[id] = term;
+  std::span<T> statistics(ParameterId id, std::size_t size) override {
+    return small_.statistics(id, size);
+  }
+  std::optional<ExactSums> exact_statistics(ParameterId id, std::size_t size) override {
+    return small_.exact_statistics(id, size);
   }
 
-  void relative(const ConstMatrixMap<T>& delta, const ConstMatrixMap<T>& outputs,
-                const T* row_factor) override {
-    if (row_factor == nullptr) {
-      inner_products_.announce(delta, outputs);
-      return;
-    }
-    growth_.resize(delta.rows());
-    for (Index i = 0; i < growth_.size(); ++i) {
-      growth_[i] = growth_of(numbers_.lr * static_cast<double>(row_factor[i]), numbers_,
-                             optimizer_.options());
-    }
-    inner_products_.announce(delta, outputs, growth_);
-  }
-
-  void outer_product(ParameterId id, const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
-                     const PerSampleTerm<T>& term) override {
-    const auto apply_tile = [&](Index col_begin, const ConstMatrixMap<T>& tile) {
-      apply(tile_of(*store_, id, col_begin,
-                    std::span(tile.data(), static_cast<std::size_t>(tile.size())), term),
-            lr_of(store_->info(id), numbers_));
-    };
-    exchange_->outer_product(left, right, std::ref(apply_tile), read_by_update(*store_, id));
-    inner_products_.take(*exchange_);
-    exchange_->publish(store_->matrix(id));
-  }
-
-  void outer_products(const OuterProduct<T>& first, const OuterProduct<T>& second) override {
-    // The first moves; what it was, of this rank's columns, is kept for the second's term.
-    const MatrixMap<T> values = store_->matrix(first.id);
-    const Range own = exchange_->own_columns(values.cols());
-    before_.resize(static_cast<std::size_t>(values.rows() * own.size()));
-    std::copy_n(values.data() + values.rows() * own.begin, before_.size(), before_.data());
-    outer_product(first.id, first.left, first.right, first.term);
-    const double lr = lr_of(store_->info(second.id), numbers_);
-    const auto apply_tile = [&](Index col_begin, const ConstMatrixMap<T>& tile) {
-      UpdateTile<T> part =
-          tile_of(*store_, second.id, col_begin,
-                  std::span(tile.data(), static_cast<std::size_t>(tile.size())), second.term);
-      if (second.term.matrix == values.data()) {
-        part.matrix = before_.data() + values.rows() * (col_begin - own.begin);
-      }
-      apply(part, lr);
-    };
-    exchange_->outer_product(second.left, second.right, std::ref(apply_tile),
-                             read_by_update(*store_, second.id));
-    exchange_->publish(store_->matrix(second.id));
-  }
-
-  void finish() override {
-    small_.exchange(*exchange_);
-    update_running(*store_, small_, numbers_, optimizer_.options().reconstruction_tolerance);
-    for (ParameterId id = 0; id < store_->count(); ++id) {
-      const ParameterInfo& info = store_->info(id);
-      if (!is_small(info)) continue;
-      apply(tile_of(*store_, id, 0, std::span<const T>(sum(id)), small_terms_[id]),
-            lr_of(info, numbers_));
-    }
-    if (scales_) scales_->take(small_, numbers_.step, numbers_.samples);
-    this->log_abs_det_change_ = inner_products_.log_abs_det_change(
-        growth_of(numbers_.lr, numbers_, optimizer_.options()), numbers_.lr / numbers_.samples);
-  }
-
- private:
-  void apply(const UpdateTile<T>& tile, double lr) {
-    const auto start = Clock::now();
-    optimizer_.apply(tile, numbers_.step, numbers_.samples, lr);
-    this->optimizer_seconds_ += std::chrono::duration<double>(Clock::now() - start).count();
-  }
-
+ protected:
   ParameterStore<T>* store_;
   Exchange<T>* exchange_;
   Optimizer<T> optimizer_;
-  StepNumbers numbers_;
   SmallSums<T> small_;
-  std::vector<PerSampleTerm<T>> small_terms_;
-  std::vector<T> before_;
-  InnerProducts<T> inner_products_;
-  Vector<double> growth_;
-  std::optional<RelativeScaleMeans<T>> scales_;
 };
 
 template <class T>
-class ClippedUpdate final : public Update<T> {
+class FusedUpdate final : public SummedUpdate<T> {
  public:
-  ClippedUpdate(Flow<T>& flow, Exchange<T>& exchange, const Products& products,
-                const OptimizerOptions& options, double clip_norm, std::int64_t exact_terms,
-                bool tracks)
-      : store_(&flow.parameters()),
-        exchange_(&exchange),
-        optimizer_(options),
-        small_(flow, exact_terms),
-        gradient_(flow.parameters(), products),
-        clip_norm_(clip_norm),
-        inner_products_(tracks) {}
+  using Base = SummedUpdate<T>;
+  FusedUpdate(Flow<T>& flow, Exchange<T>& exchange, const OptimizerOptions& options,
+              std::int64_t exact_terms)
+      : Base(flow, exchange, options, exact_terms), small_terms_(flow.parameters().count()) {}
 
   void begin(const StepNumbers& numbers) override {
-    numbers_ = numbers;
-    small_.clear();
-    gradient_.clear();
-    inner_products_.begin();
-  }
-  std::span<T> sum(ParameterId id) override { return small_.sum(id); }
-  std::optional<ExactSums> exact(ParameterId id, std::size_t size) override {
-    return small_.exact(id, size);
-  }
-  void per_sample(ParameterId id, const PerSampleTerm<T>& term) override {
-    gradient_.per_sample(id, term);
-  }
-  void relative(const ConstMatrixMap<T>& delta, const ConstMatrixMap<T>& outputs,
-                const T* /*row_factor*/) override {
-    inner_products_.announce(delta, outputs);
-  }
-  void outer_product(ParameterId id, const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
-                     const PerSampleTerm<T>& term) override {
-    const std::span<T> whole = gradient_.sum(id);
-    const auto keep_tile = [&](Index col_begin, const ConstMatrixMap<T>& tile) {
-      std::copy_n(tile.data(), tile.size(), whole.data() + col_begin * tile.rows());
-    };
-    exchange_->outer_product(left, right, std::ref(keep_tile));
-    gradient_.per_sample(id, term);
-    inner_products_.take(*exchange_);
+    small_.begin(numbers);
+    std::ranges::fill(small_terms_, PerSampleTerm<T>{});
   }
 
-  void finish() override {
+  void give(std::span<const ParameterGradient<T>> together) override {
+    for (std::size_t i = 0; i < together.size(); ++i) {
+      const ParameterGradient<T>& gradient = together[i];
+      if (!gradient.factors) {
+        small_terms_[gradient.id] = gradient.every_sample;
+        continue;
+      }
+      keep_for(together.subspan(i + 1), gradient.id);
+      move(gradient);
+    }
+    kept_of_ = nullptr;
+  }
+
+  void finish(FlowGradient<T>& gradient) override {
     small_.exchange(*exchange_);
-    update_running(*store_, small_, numbers_, optimizer_.options().reconstruction_tolerance);
+    gradient.take_exact_sums(small_);
     for (ParameterId id = 0; id < store_->count(); ++id) {
-      if (!is_small(store_->info(id))) continue;
-      std::ranges::copy(sum(id), gradient_.sum(id).begin());
+      const ParameterInfo& info = store_->info(id);
+      if (!is_small(info)) continue;
+      apply(tile_of(*store_, id, 0, std::span<const T>(this->sum(id)), small_terms_[id]),
+            lr_of(info, small_.numbers()));
     }
-    gradient_.add_per_sample_terms(numbers_.samples);
-    const auto start = Clock::now();
-    const double norm = std::sqrt(square_of_norm()) / numbers_.samples;
-    // Dividing by more samples scales the mean gradient down to the limit.
-    const double samples = numbers_.samples * std::max(1.0, norm / clip_norm_);
-    for (ParameterId id = 0; id < store_->count(); ++id) {
-      if (store_->info(id).group == ParameterGroup::running) continue;
-      optimizer_.apply(
-          tile_of(*store_, id, 0, std::span<const T>(gradient_.sum(id)), PerSampleTerm<T>{}),
-          numbers_.step, samples, lr_of(store_->info(id), numbers_));
-    }
-    this->optimizer_seconds_ += std::chrono::duration<double>(Clock::now() - start).count();
-    // the gradient's sum, N W in it, over `samples`
-    this->log_abs_det_change_ = inner_products_.log_abs_det_change(
-        growth_of(numbers_.lr * numbers_.samples / samples, numbers_, optimizer_.options()),
-        numbers_.lr / samples);
+    gradient.finish(small_);
   }
 
  private:
+  using Base::exchange_;
+  using Base::optimizer_;
+  using Base::small_;
+  using Base::store_;
+
+  /// Parameter `id` is about to move: if one of `later` reads it, what it was is kept, of the
+  /// columns that this rank updates.
+  void keep_for(std::span<const ParameterGradient<T>> later, ParameterId id) {
+    const MatrixMap<T> values = store_->matrix(id);
+    const bool is_read = std::ranges::any_of(later, [&](const ParameterGradient<T>& gradient) {
+      return gradient.every_sample.matrix == values.data();
+    });
+    if (!is_read) return;
+    const Range own = exchange_->own_columns(values.cols());
+    kept_.resize(static_cast<std::size_t>(values.rows() * own.size()));
+    std::copy_n(values.data() + values.rows() * own.begin, kept_.size(), kept_.data());
+    kept_of_ = values.data();
+    kept_begin_ = own.begin;
+  }
+
+  void move(const ParameterGradient<T>& gradient) {
+    const double lr = lr_of(store_->info(gradient.id), small_.numbers());
+    const auto apply_tile = [&](Index col_begin, const ConstMatrixMap<T>& tile) {
+      UpdateTile<T> part = tile_of(*store_, gradient.id, col_begin,
+                                   std::span(tile.data(), static_cast<std::size_t>(tile.size())),
+                                   gradient.every_sample);
+      if (kept_of_ != nullptr && gradient.every_sample.matrix == kept_of_) {
+        part.matrix = kept_.data() + tile.rows() * (col_begin - kept_begin_);
+      }
+      apply(part, lr);
+    };
+    exchange_->outer_product(gradient.factors->left, gradient.factors->right, std::ref(apply_tile),
+                             read_by_update(*store_, gradient.id));
+    if (gradient.factors->outputs) {
+      small_.take_inner_product(gradient.id, *gradient.factors, *exchange_);
+    }
+    exchange_->publish(store_->matrix(gradient.id));
+  }
+
+  void apply(const UpdateTile<T>& tile, double lr) {
+    const auto start = Clock::now();
+    optimizer_.apply(tile, small_.numbers().step, small_.numbers().samples, lr);
+    this->optimizer_seconds_ += std::chrono::duration<double>(Clock::now() - start).count();
+  }
+
+  std::vector<PerSampleTerm<T>> small_terms_;
+  std::vector<T> kept_;
+  const T* kept_of_ = nullptr;
+  Index kept_begin_ = 0;
+};
+
+template <class T>
+class ClippedUpdate final : public SummedUpdate<T> {
+ public:
+  using Base = SummedUpdate<T>;
+  ClippedUpdate(Flow<T>& flow, Exchange<T>& exchange, const Products& products,
+                const OptimizerOptions& options, double clip_norm, std::int64_t exact_terms)
+      : Base(flow, exchange, options, exact_terms),
+        gradient_(flow.parameters(), products),
+        clip_norm_(clip_norm) {}
+
+  void begin(const StepNumbers& numbers) override {
+    small_.begin(numbers);
+    gradient_.clear();
+  }
+
+  void give(std::span<const ParameterGradient<T>> together) override {
+    for (const ParameterGradient<T>& gradient : together) {
+      gradient_.set_every_sample(gradient.id, gradient.every_sample);
+      if (!gradient.factors) continue;
+      const std::span<T> whole = gradient_.sum(gradient.id);
+      const auto keep_tile = [&](Index col_begin, const ConstMatrixMap<T>& tile) {
+        std::copy_n(tile.data(), tile.size(), whole.data() + col_begin * tile.rows());
+      };
+      exchange_->outer_product(gradient.factors->left, gradient.factors->right,
+                               std::ref(keep_tile));
+      if (gradient.factors->outputs) {
+        small_.take_inner_product(gradient.id, *gradient.factors, *exchange_);
+      }
+    }
+  }
+
+  void finish(FlowGradient<T>& gradient) override {
+    small_.exchange(*exchange_);
+    gradient.take_exact_sums(small_);
+    for (ParameterId id = 0; id < store_->count(); ++id) {
+      if (!is_small(store_->info(id))) continue;
+      std::ranges::copy(this->sum(id), gradient_.sum(id).begin());
+    }
+    const StepNumbers& numbers = small_.numbers();
+    gradient_.add_per_sample_terms(numbers.samples);
+    const auto start = Clock::now();
+    const double norm = std::sqrt(square_of_norm()) / numbers.samples;
+    // Dividing by more samples scales the mean gradient down to the limit.
+    small_.set_divisor(numbers.samples * std::max(1.0, norm / clip_norm_));
+    for (ParameterId id = 0; id < store_->count(); ++id) {
+      if (!store_->info(id).use.moves) continue;
+      optimizer_.apply(
+          tile_of(*store_, id, 0, std::span<const T>(gradient_.sum(id)), PerSampleTerm<T>{}),
+          numbers.step, small_.divisor(), lr_of(store_->info(id), numbers));
+    }
+    this->optimizer_seconds_ += std::chrono::duration<double>(Clock::now() - start).count();
+    gradient.finish(small_);
+  }
+
+ private:
+  using Base::exchange_;
+  using Base::optimizer_;
+  using Base::small_;
+  using Base::store_;
+
   double square_of_norm() {
-    double of_weights = 0;
+    double of_matrices = 0;
     double of_others = 0;
     for (ParameterId id = 0; id < store_->count(); ++id) {
       double square = 0;
       for (const T g : gradient_.sum(id)) square += static_cast<double>(g) * static_cast<double>(g);
-      (is_square(store_->info(id).group) ? of_weights : of_others) += square;
+      (store_->info(id).use.by_columns ? of_matrices : of_others) += square;
     }
-    return exchange_->sum_over_columns(of_weights) + of_others;
+    return exchange_->sum_over_columns(of_matrices) + of_others;
   }
 
-  ParameterStore<T>* store_;
-  Exchange<T>* exchange_;
-  Optimizer<T> optimizer_;
-  StepNumbers numbers_;
-  SmallSums<T> small_;
   GradientBuffer<T> gradient_;
   double clip_norm_;
-  InnerProducts<T> inner_products_;
 };
 
 }  // namespace
@@ -304,8 +268,7 @@ OptimizerOptions optimizer_options_of(const TrainOptions& options) {
           options.beta1,
           options.beta2,
           options.epsilon,
-          options.weight_decay,
-          options.geco_tolerance};
+          options.weight_decay};
 }
 
 template <class T>
@@ -327,22 +290,21 @@ std::string why_log_abs_det_is_not_tracked(OptimizerKind optimizer, GradientKind
 template <class T>
 std::unique_ptr<Update<T>> make_update(Flow<T>& flow, Exchange<T>& exchange,
                                        const Products& products, const OptimizerOptions& options,
-                                       double clip_norm, std::int64_t exact_terms, bool tracks) {
+                                       double clip_norm, std::int64_t exact_terms) {
   const Optimizer<T> optimizer(options);
   flow.parameters().allocate_moments(optimizer.moment_count(), optimizer.weights_have_moments());
   if (clip_norm > 0) {
     return std::make_unique<ClippedUpdate<T>>(flow, exchange, products, options, clip_norm,
-                                              exact_terms, tracks);
+                                              exact_terms);
   }
-  return std::make_unique<FusedUpdate<T>>(flow, exchange, options, exact_terms, tracks);
+  return std::make_unique<FusedUpdate<T>>(flow, exchange, options, exact_terms);
 }
 
-#define RELGRAD_INSTANTIATE(T)                                                                   \
-  template std::string why_log_abs_det_is_not_tracked(OptimizerKind, GradientKind,               \
-                                                      const Exchange<T>&);                       \
-  template std::unique_ptr<Update<T>> make_update(Flow<T>&, Exchange<T>&, const Products&,       \
-                                                  const OptimizerOptions&, double, std::int64_t, \
-                                                  bool);
+#define RELGRAD_INSTANTIATE(T)                                                             \
+  template std::string why_log_abs_det_is_not_tracked(OptimizerKind, GradientKind,         \
+                                                      const Exchange<T>&);                 \
+  template std::unique_ptr<Update<T>> make_update(Flow<T>&, Exchange<T>&, const Products&, \
+                                                  const OptimizerOptions&, double, std::int64_t);
 RELGRAD_INSTANTIATE(float)
 RELGRAD_INSTANTIATE(double)
 #undef RELGRAD_INSTANTIATE

@@ -1,7 +1,6 @@
 #pragma once
 /// The end of the backward pass: gradients are summed over ranks and the optimizer moves the
 /// parameters.
-#include <limits>
 #include <memory>
 
 #include "options/options.hpp"
@@ -12,30 +11,19 @@
 
 namespace relgrad {
 
-/// Numbers of one step.
-struct StepNumbers {
-  std::int64_t step = 0;  // updates done before this one
-  double samples = 0;     // of all ranks
-  double lr = 0;          // weights and biases
-  double spline_lr = 0;   // group spline
-};
-
 /// A sink that ends in an update. Every rank calls begin, the backward pass and finish.
 template <class T>
 class Update : public GradientSink<T> {
  public:
+  using GradientSink<T>::give;
   virtual void begin(const StepNumbers& numbers) = 0;
-  /// Collective. After it every parameter has moved.
-  virtual void finish() = 0;
+  /// Collective. After it every parameter has moved. `gradient` gets the sums of all ranks.
+  virtual void finish(FlowGradient<T>& gradient) = 0;
   /// Since construction.
   double optimizer_seconds() const { return optimizer_seconds_; }
-  /// After finish(): by how much the step changed sum_k log|det W_k|, in nats. Not a number where
-  /// that is not tracked.
-  double log_abs_det_change() const { return log_abs_det_change_; }
 
  protected:
   double optimizer_seconds_ = 0;
-  double log_abs_det_change_ = std::numeric_limits<double>::quiet_NaN();
 };
 
 OptimizerOptions optimizer_options_of(const TrainOptions& options);
@@ -52,11 +40,9 @@ std::string why_log_abs_det_is_not_tracked(OptimizerKind optimizer, GradientKind
 /// exchange must then give every rank all columns.
 /// @param exact_terms  the largest global batch, if sums must come out the same however they are
 ///                     split over ranks; 0: plain sums
-/// @param tracks       compute log_abs_det_change(): 2 N^2 D + 2/3 N^3 flops a layer
 template <class T>
 std::unique_ptr<Update<T>> make_update(Flow<T>& flow, Exchange<T>& exchange,
                                        const Products& products, const OptimizerOptions& options,
-                                       double clip_norm, std::int64_t exact_terms = 0,
-                                       bool tracks = false);
+                                       double clip_norm, std::int64_t exact_terms = 0);
 
 }  // namespace relgrad

@@ -18,8 +18,7 @@ int cores_available() {
 
 template <class T>
 void announce(const TrainOptions& options, const DatasetInfo& dataset, const Model<T>& model,
-              const Exchange<T>& exchange, const Products& products,
-              int world_size) {
+              const Exchange<T>& exchange, const Products& products, int world_size) {
   Index parameters = 0;
   for (ParameterId id = 0; id < model.flow->parameters().count(); ++id) {
     parameters += model.flow->parameters().info(id).rows * model.flow->parameters().info(id).cols;
@@ -37,9 +36,9 @@ void announce(const TrainOptions& options, const DatasetInfo& dataset, const Mod
   log_info(fmt::format("model: {} transform > {} > {} latent; {} parameters, {}",
                        name_of(model.transform->kind()), layers, name_of(model.flow->latent()),
                        parameters, options.precision));
-  log_info(fmt::format("{} rank{} x {} thread{}, {} gradient, {} exchange{}",
-                       world_size, world_size == 1 ? "" : "s", options.threads,
-                       options.threads == 1 ? "" : "s", options.gradient, exchange.name(), sharing));
+  log_info(fmt::format("{} rank{} x {} thread{}, {} gradient, {} exchange{}", world_size,
+                       world_size == 1 ? "" : "s", options.threads, options.threads == 1 ? "" : "s",
+                       options.gradient, exchange.name(), sharing));
   log_info(fmt::format("products: {}", describe(products)));
   if (options.threads > cores_available()) {
     log_warning(fmt::format(

@@ -12,8 +12,7 @@ int cores_available();
 /// Data, model and ranks, a line each; warns of more threads than cores.
 template <class T>
 void announce(const TrainOptions& options, const DatasetInfo& dataset, const Model<T>& model,
-              const Exchange<T>& exchange, const Products& products,
-              int world_size);
+              const Exchange<T>& exchange, const Products& products, int world_size);
 
 /// Steps, time, the best validation and what to do next.
 void announce_end(const TrainOptions& options, const RunState& state, double seconds);

@@ -63,11 +63,11 @@ class Trainer {
         exchange_(sharing_.make_exchange()),
         log_abs_det_(options, *exchange_, dataset.dimension),
         update_(make_update<T>(*model_.flow, *exchange_, products_, optimizer_options_of(options),
-                               options.clip_norm, exact_terms_of(options), log_abs_det_.tracks())),
+                               options.clip_norm, exact_terms_of(options))),
         source_(train_, *model_.transform, options.seed, options.batch_size, comm.rank(),
                 comm.world_size(), cores_available() > options.threads),
-        step_(*model_.flow, source_.capacity(), gradient_options_of(options), *exchange_, *update_,
-              comm),
+        step_(*model_.flow, source_.capacity(), gradient_options_of(options, log_abs_det_.tracks()),
+              *exchange_, *update_, comm),
         checkpoints_(options, dataset, model_, *exchange_,
                      {{"products", to_json(products_)}, {"exchange", to_json(sharing_.choice())}},
                      comm),
@@ -171,8 +171,7 @@ int Trainer<T>::run() {
     run_->cut_metrics(saver_.last_step());  // from scratch: -1, all lines
     if (saver_.last_step() >= 0) run_->set_aside_checkpoints_after(saver_.last_step());
   });
-  announce(options_, dataset_, model_, *exchange_, products_,
-           comm_.world_size());
+  announce(options_, dataset_, model_, *exchange_, products_, comm_.world_size());
   log_info(log_abs_det_.in_words());
   write_status("running", 0);
   if (finished()) log_info("this run is already done; nothing is left to train");
@@ -225,7 +224,7 @@ std::optional<int> Trainer<T>::step() {
     state_.add_to_next_line(status.log_likelihood, status.transform_log_slope, status.samples);
     step_.move(step_numbers);
     ++state_.updates;
-    log_abs_det_.follow(state_, update_->log_abs_det_change());
+    log_abs_det_.follow(state_, step_.log_abs_det_change());
   }
   ++state_.step;
   state_.position.samples_consumed += static_cast<std::uint64_t>(batch_->global_count);

@@ -122,17 +122,17 @@ double seconds_an_element(const mpi::Communicator& comm, const Products& product
   if (activation.kind == "none") return 0;
   constexpr Index dimension = 256;
   constexpr Index samples = 128;
-  Flow<T> flow(FlowSpec{dimension, Latent::normal, {activation}}, products);
+  Flow<T> flow(FlowSpec{SampleShape(dimension), Latent::normal, {activation}}, products);
   flow.initialize(Initialization::identity, 0, 1);
   Workspace<T> workspace(flow, samples);
   workspace.set_batch(samples);
   workspace.input().setConstant(T(0.3));
   GradientBuffer<T> sink(flow.parameters(), products);
   sink.clear();
-  const auto gradient = make_linear_gradient<T>(GradientKind::relative);
+  FlowGradient<T> gradient(flow, GradientKind::relative);
   const Spread seconds = seconds_on_all_ranks(comm, [&] {
     forward(flow, workspace);
-    backward(flow, workspace, *gradient, sink);
+    gradient.backward(workspace, sink);
   });
   return seconds.least / static_cast<double>(dimension * samples);
 }

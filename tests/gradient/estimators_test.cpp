@@ -42,7 +42,7 @@ Flow<double> make_flow(const Case& c, Index dimension) {
   flow.initialize(Initialization::identity, 0.5, seed);
   ParameterStore<double>& store = flow.parameters();
   for (ParameterId id = 0; id < store.count(); ++id) {
-    if (store.info(id).group == ParameterGroup::weight) continue;
+    if (store.info(id).use.by_columns) continue;
     const Matrix<double> shift =
         test::normal_matrix<double>(static_cast<Index>(store.info(id).size()), 1, seed + id, 0.3);
     std::copy_n(shift.data(), shift.size(), store.values(id).data());
@@ -103,7 +103,7 @@ TEST(RelativeGradient, IsThePlainGradientTimesMTransposeMForEveryLayerKind) {
   for (const Case& c : cases()) {
     for (const Index dimension : {1, 6}) {
       SCOPED_TRACE(c.name + ", seed 7");
-      const Flow<double> flow = make_flow(c, dimension);
+      Flow<double> flow = make_flow(c, dimension);
       const Matrix<double> x = test::normal_matrix<double>(dimension, 9, seed + 1);
 
       GradientBuffer<double> relative = gradient_sum(flow, x, GradientKind::relative);
@@ -127,7 +127,7 @@ TEST(RelativeGradient, IsThePlainGradientTimesMTransposeMForEveryLayerKind) {
 
 TEST(GradientSums, OfFourRanksAddUpToTheWholeBatch) {
   const Case& c = cases()[3];
-  const Flow<double> flow = make_flow(c, 5);
+  Flow<double> flow = make_flow(c, 5);
   const Matrix<double> x = test::normal_matrix<double>(5, 10, seed + 2);
   GradientBuffer<double> whole = gradient_sum(flow, x, GradientKind::relative);
   whole.add_per_sample_terms(10.0);

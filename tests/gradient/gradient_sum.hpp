@@ -10,7 +10,7 @@ namespace relgrad::test {
 
 /// Of the summed log-likelihood of x (D x B), without what belongs to every sample alike
 /// (GradientBuffer::add_per_sample_terms).
-inline GradientBuffer<double> gradient_sum(const Flow<double>& flow, const Matrix<double>& x,
+inline GradientBuffer<double> gradient_sum(Flow<double>& flow, const Matrix<double>& x,
                                            const GradientOptions& options) {
   static const Products products(ProductBackend::openblas);
   Workspace<double> workspace(flow, x.cols());
@@ -19,7 +19,7 @@ inline GradientBuffer<double> gradient_sum(const Flow<double>& flow, const Matri
   forward(flow, workspace);
   GradientBuffer<double> gradient(flow.parameters(), products);
   gradient.clear();
-  backward(flow, workspace, *make_linear_gradient<double>(options), gradient);
+  FlowGradient<double>(flow, options).backward(workspace, gradient);
   return gradient;
 }
 

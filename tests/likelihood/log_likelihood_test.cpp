@@ -52,7 +52,7 @@ TEST(LogLikelihood, CountsTheLogDetOfTheWholeJacobian) {
     Workspace<double> workspace(flow, 1);
     workspace.input() = x;
     forward(flow, workspace);
-    return workspace.input_of(flow.layer_count())(row, 0);
+    return workspace.latents()(row, 0);
   };
   Matrix<double> jacobian(4, 4);
   for (Index i = 0; i < 4; ++i) {

@@ -14,9 +14,7 @@ using test::far_out;
 using test::normal_matrix;
 using test::view;
 
-test::SmallGradientsBuffer<double> no_gradients() {
-  return test::SmallGradientsBuffer<double>(ParameterStore<double>());
-}
+test::SumBuffer<double> no_gradients() { return test::SumBuffer<double>(ParameterStore<double>()); }
 
 template <class T>
 class SimdMath : public testing::Test {};
@@ -53,12 +51,12 @@ TYPED_TEST(SimdMath, LogAndLog1pAgreeWithTheLibrary) {
 }
 
 TEST(SmoothLeakyRelu, HasTheValueOfItsFormula) {
-  const SmoothLeakyRelu<double> layer(1, 0.3);
+  const SmoothLeakyRelu<double> layer(1, 1, 0.3);
   const Matrix<double> y = normal_matrix<double>(1, 50, /*seed=*/3, /*scale=*/5.0);
   Matrix<double> z(1, 50);
   std::vector<double> log_abs_det(50, 1.0);
 
-  layer.forward(const_view(y), view(z), log_abs_det);
+  test::forward_of(layer, const_view(y), view(z), log_abs_det);
 
   for (Index n = 0; n < 50; ++n) {
     const double slope = 0.3 + 0.7 / (1.0 + std::exp(-y(0, n)));
@@ -69,7 +67,7 @@ TEST(SmoothLeakyRelu, HasTheValueOfItsFormula) {
 
 TEST(SmoothLeakyRelu, SlopesAgreeWithCentralDifferences) {
   for (const double slope : {0.3, 0.01}) {
-    const SmoothLeakyRelu<double> layer(3, slope);
+    const SmoothLeakyRelu<double> layer(3, 3, slope);
     auto sums = no_gradients();
 
     test::expect_slopes_agree_with_differences(layer, normal_matrix<double>(3, 8, 5, 3.0), sums);
@@ -78,22 +76,22 @@ TEST(SmoothLeakyRelu, SlopesAgreeWithCentralDifferences) {
 
 TEST(SmoothLeakyRelu, InverseUndoesForwardFarOut) {
   for (const double slope : {0.3, 0.01}) {
-    test::expect_inverse_undoes_forward<double>(SmoothLeakyRelu<double>(2, slope),
+    test::expect_inverse_undoes_forward<double>(SmoothLeakyRelu<double>(2, 2, slope),
                                                 far_out<double>(2), 1e-13);
     // An error of one rounding in z is 1 / slope times as large in y.
-    test::expect_inverse_undoes_forward<float>(SmoothLeakyRelu<float>(2, slope), far_out<float>(2),
-                                               3e-7 / slope);
+    test::expect_inverse_undoes_forward<float>(SmoothLeakyRelu<float>(2, 2, slope),
+                                               far_out<float>(2), 3e-7 / slope);
   }
 }
 
 TEST(SmoothLeakyRelu, IsLinearFarOut) {
-  const SmoothLeakyRelu<float> layer(2, 0.3);
+  const SmoothLeakyRelu<float> layer(2, 2, 0.3);
   Matrix<float> y(2, 1);
   y << 1e4F, -1e4F;
   Matrix<float> z(2, 1);
   std::vector<double> log_abs_det(1);
 
-  layer.forward(const_view(y), view(z), log_abs_det);
+  test::forward_of(layer, const_view(y), view(z), log_abs_det);
 
   EXPECT_FLOAT_EQ(z(0, 0), 1e4F);
   EXPECT_FLOAT_EQ(z(1, 0), -3e3F);
@@ -101,12 +99,12 @@ TEST(SmoothLeakyRelu, IsLinearFarOut) {
 }
 
 TEST(SmoothLeakyRelu, KeepsNotANumberVisible) {
-  const SmoothLeakyRelu<float> layer(1, 0.3);
+  const SmoothLeakyRelu<float> layer(1, 1, 0.3);
   const Matrix<float> y = Matrix<float>::Constant(1, 1, std::numeric_limits<float>::quiet_NaN());
   Matrix<float> z(1, 1);
   std::vector<double> log_abs_det(1);
 
-  layer.forward(const_view(y), view(z), log_abs_det);
+  test::forward_of(layer, const_view(y), view(z), log_abs_det);
 
   EXPECT_TRUE(std::isnan(z(0, 0)));
 }
@@ -120,25 +118,27 @@ TEST(SmoothLeakyRelu, FloatAgreesWithDouble) {
   std::vector<double> log_abs_det(4);
   std::vector<double> log_abs_det_float(4);
 
-  SmoothLeakyRelu<double>(300, 0.3).forward(const_view(y), view(z), log_abs_det);
-  SmoothLeakyRelu<float>(300, 0.3).forward(const_view(y_float), view(z_float), log_abs_det_float);
+  test::forward_of<double>(SmoothLeakyRelu<double>(300, 300, 0.3), const_view(y), view(z),
+                           log_abs_det);
+  test::forward_of<float>(SmoothLeakyRelu<float>(300, 300, 0.3), const_view(y_float), view(z_float),
+                          log_abs_det_float);
 
   EXPECT_LT((z - z_float.cast<double>()).cwiseAbs().maxCoeff(), 5e-6);
   for (std::size_t n = 0; n < 4; ++n) EXPECT_NEAR(log_abs_det[n], log_abs_det_float[n], 1e-4);
 }
 
 TEST(SmoothLeakyRelu, RefusesASlopeOutsideZeroToOne) {
-  EXPECT_THROW(SmoothLeakyRelu<float>(1, 0.0), UsageError);
-  EXPECT_THROW(SmoothLeakyRelu<float>(1, 1.0), UsageError);
+  EXPECT_THROW(SmoothLeakyRelu<float>(1, 1, 0.0), UsageError);
+  EXPECT_THROW(SmoothLeakyRelu<float>(1, 1, 1.0), UsageError);
 }
 
 TEST(LeakyTanh, HasTheValueOfItsFormula) {
-  const LeakyTanh<double> layer(1, 1.5, 0.1);
+  const LeakyTanh<double> layer(1, 1, 1.5, 0.1);
   const Matrix<double> y = normal_matrix<double>(1, 50, /*seed=*/3, /*scale=*/3.0);
   Matrix<double> z(1, 50);
   std::vector<double> log_abs_det(50);
 
-  layer.forward(const_view(y), view(z), log_abs_det);
+  test::forward_of(layer, const_view(y), view(z), log_abs_det);
 
   for (Index n = 0; n < 50; ++n) {
     EXPECT_NEAR(z(0, n), std::tanh(1.5 * y(0, n)) + 0.1 * y(0, n), 1e-14);
@@ -146,7 +146,7 @@ TEST(LeakyTanh, HasTheValueOfItsFormula) {
 }
 
 TEST(LeakyTanh, SlopesAgreeWithCentralDifferences) {
-  const LeakyTanh<double> layer(3, 1.5, 0.2);
+  const LeakyTanh<double> layer(3, 3, 1.5, 0.2);
   auto sums = no_gradients();
 
   test::expect_slopes_agree_with_differences(layer, normal_matrix<double>(3, 8, 5, 1.5), sums);
@@ -154,10 +154,10 @@ TEST(LeakyTanh, SlopesAgreeWithCentralDifferences) {
 
 TEST(LeakyTanh, InverseUndoesForwardFarOut) {
   for (const double slope : {1.0, 0.01}) {
-    test::expect_inverse_undoes_forward<double>(LeakyTanh<double>(2, 1.5, slope),
+    test::expect_inverse_undoes_forward<double>(LeakyTanh<double>(2, 2, 1.5, slope),
                                                 far_out<double>(2), 1e-13 / slope);
-    test::expect_inverse_undoes_forward<float>(LeakyTanh<float>(2, 1.5, slope), far_out<float>(2),
-                                               3e-7 / slope);
+    test::expect_inverse_undoes_forward<float>(LeakyTanh<float>(2, 2, 1.5, slope),
+                                               far_out<float>(2), 3e-7 / slope);
   }
 }
 

@@ -39,7 +39,7 @@ TEST(Spline, IsTheIdentityWhereParametersAreZero) {
   Matrix<double> z(35, 9);
   std::vector<double> log_abs_det(9);
 
-  test.layer.forward(const_view(y), view(z), log_abs_det);
+  test::forward_of(test.layer, const_view(y), view(z), log_abs_det);
 
   EXPECT_LT((z - y).cwiseAbs().maxCoeff(), 1e-14);
   for (const double value : log_abs_det) EXPECT_NEAR(value, 0.0, 1e-13);
@@ -47,7 +47,7 @@ TEST(Spline, IsTheIdentityWhereParametersAreZero) {
 
 TEST(Spline, SlopesAgreeWithCentralDifferences) {
   const SplineCase<double> test(3, 5, 2.0, /*scale=*/1.0);
-  test::SmallGradientsBuffer<double> sums(test.store);
+  test::SumBuffer<double> sums(test.store);
 
   // About every third number lies in a tail.
   test::expect_slopes_agree_with_differences(test.layer, normal_matrix<double>(3, 12, 4, 2.0),
@@ -60,9 +60,9 @@ TEST(Spline, ParameterSumsAgreeWithCentralDifferences) {
   const Matrix<double> y = normal_matrix<double>(35, 6, /*seed=*/4, /*scale=*/2.0);
   const Matrix<double> c = normal_matrix<double>(35, 6, /*seed=*/6);
   Matrix<double> delta_in(35, 6);
-  test::SmallGradientsBuffer<double> sums(test.store);
+  test::SumBuffer<double> sums(test.store);
 
-  test.layer.backward(const_view(y), const_view(c), view(delta_in), sums);
+  test::backward_of(test.layer, const_view(y), const_view(c), view(delta_in), sums);
 
   for (ParameterId id = 0; id < test.store.count(); ++id) {
     const std::span<double> raw = test.store.values(id);
@@ -82,12 +82,12 @@ TEST(Spline, BackwardAddsToWhatIsThere) {
   const SplineCase<double> test(2, 3, 2.0, /*scale=*/1.0);
   const Matrix<double> y = normal_matrix<double>(2, 5, /*seed=*/4);
   Matrix<double> delta_in(2, 5);
-  test::SmallGradientsBuffer<double> once(test.store);
-  test::SmallGradientsBuffer<double> twice(test.store);
+  test::SumBuffer<double> once(test.store);
+  test::SumBuffer<double> twice(test.store);
 
-  test.layer.backward(const_view(y), const_view(y), view(delta_in), once);
-  test.layer.backward(const_view(y), const_view(y), view(delta_in), twice);
-  test.layer.backward(const_view(y), const_view(y), view(delta_in), twice);
+  test::backward_of(test.layer, const_view(y), const_view(y), view(delta_in), once);
+  test::backward_of(test.layer, const_view(y), const_view(y), view(delta_in), twice);
+  test::backward_of(test.layer, const_view(y), const_view(y), view(delta_in), twice);
 
   for (ParameterId id = 0; id < test.store.count(); ++id) {
     for (std::size_t i = 0; i < once.sum(id).size(); ++i) {
@@ -115,7 +115,7 @@ TEST(Spline, IsContinuousWithItsSlopeAtEveryOuterKnot) {
     Matrix<double> z(4, 2);
     std::vector<double> log_abs_det(2);
 
-    test.layer.forward(const_view(y), view(z), log_abs_det);
+    test::forward_of(test.layer, const_view(y), view(z), log_abs_det);
 
     EXPECT_LT((z.col(0) - z.col(1)).cwiseAbs().maxCoeff(), 1e-7);
     EXPECT_NEAR(log_abs_det[0], log_abs_det[1], 1e-6);
@@ -133,8 +133,8 @@ TEST(Spline, FloatAgreesWithDouble) {
   std::vector<double> log_abs_det(20);
   std::vector<double> log_abs_det_double(20);
 
-  single.layer.forward(const_view(y), view(z), log_abs_det);
-  precise.layer.forward(const_view(y_double), view(z_double), log_abs_det_double);
+  test::forward_of(single.layer, const_view(y), view(z), log_abs_det);
+  test::forward_of(precise.layer, const_view(y_double), view(z_double), log_abs_det_double);
 
   EXPECT_LT((z.cast<double>() - z_double).cwiseAbs().maxCoeff(), 2e-5);
   for (std::size_t n = 0; n < 20; ++n) EXPECT_NEAR(log_abs_det[n], log_abs_det_double[n], 5e-4);
@@ -150,9 +150,9 @@ TEST(Spline, DoesNotDependOnTheNumberOfThreads) {
     Matrix<float> z(700, 37);
     Matrix<float> delta(700, 37);
     std::vector<double> log_abs_det(37);
-    test::SmallGradientsBuffer<float> sums(test.store);
-    test.layer.forward(const_view(y), view(z), log_abs_det);
-    test.layer.backward(const_view(y), const_view(z), view(delta), sums);
+    test::SumBuffer<float> sums(test.store);
+    test::forward_of(test.layer, const_view(y), view(z), log_abs_det);
+    test::backward_of(test.layer, const_view(y), const_view(z), view(delta), sums);
     Matrix<float> all(700, 37 + 37 + 1 + 12);
     Vector<float> log_slopes = Vector<float>::Zero(700);
     for (Index n = 0; n < 37; ++n) {

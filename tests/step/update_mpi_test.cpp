@@ -103,7 +103,7 @@ Setting of_learned_inverses(bool symmetric) {
   Setting setting;
   setting.gradient = self_normalizing(symmetric);
   setting.optimizer.weight_decay = 0.1;
-  setting.optimizer.reconstruction_tolerance = 1e-3;
+  setting.gradient.reconstruction_tolerance = 1e-3;
   return setting;
 }
 
@@ -181,7 +181,10 @@ Matrix<double> train_natural(const Matrix<double>& mixing, int steps, double lr)
   OptimizerOptions natural;
   natural.kind = OptimizerKind::natural;
   const auto update = make_update<double>(flow, *exchange, products, natural, 0);
-  const auto linear = make_linear_gradient<double>(GradientKind::relative);
+  GradientOptions options(GradientKind::relative);
+  options.natural = true;
+  options.natural_epsilon = natural.epsilon;
+  FlowGradient<double> gradient(flow, options);
   Workspace<double> workspace(flow, 30);
   for (int step = 0; step < steps; ++step) {
     const Matrix<double> x =
@@ -189,9 +192,11 @@ Matrix<double> train_natural(const Matrix<double>& mixing, int steps, double lr)
                      dimension, 30, static_cast<std::uint64_t>(10 * step + comm.rank()), 2.0);
     workspace.load(x.data(), 30);
     forward(flow, workspace);
-    update->begin({step, 30.0 * comm.world_size(), lr, lr});
-    backward(flow, workspace, *linear, *update);
-    update->finish();
+    const StepNumbers numbers{step, 30.0 * comm.world_size(), lr, lr};
+    update->begin(numbers);
+    gradient.begin(numbers);
+    gradient.backward(workspace, *update);
+    update->finish(gradient);
   }
   Matrix<double> end(dimension, dimension + 1);
   end << w * mixing, VectorMap<double>(flow.parameters().values(1).data(), dimension);

@@ -58,7 +58,7 @@ inline std::vector<double> whole_values(const Flow<double>& flow) {
     const ParameterInfo& info = flow.parameters().info(id);
     std::vector<double> whole(static_cast<std::size_t>(info.rows * info.cols));
     std::ranges::copy(flow.parameters().values(id), whole.begin() + info.rows * info.col_begin);
-    if (flow.row_group() != nullptr && is_square(info.group)) {
+    if (flow.row_group() != nullptr && info.use.by_columns) {
       flow.row_group()->sum(whole);  // one rank has a column, the others 0
     }
     all.insert(all.end(), whole.begin(), whole.end());
@@ -79,15 +79,20 @@ inline End train_tracked(const Setting& setting, int steps) {
   const Products products(setting.products);
   const auto row_group = make_row_group<double>(comm, setting.row_groups);
   Flow<double> flow = start(setting.gradient, row_group.get(), setting.layers, setting.products);
-  const auto exchange = row_group == nullptr
-                      ? make_exchange<double>(setting.exchange, comm, products)
-                      : make_row_exchange<double>(setting.exchange, comm, *row_group, products);
-  const auto update =
-      make_update<double>(flow, *exchange, products, setting.optimizer, setting.clip_norm,
-                          setting.exact_terms, setting.tracks);
+  const auto exchange =
+      row_group == nullptr
+          ? make_exchange<double>(setting.exchange, comm, products)
+          : make_row_exchange<double>(setting.exchange, comm, *row_group, products);
+  const auto update = make_update<double>(flow, *exchange, products, setting.optimizer,
+                                          setting.clip_norm, setting.exact_terms);
   End end;
   end.tracked = sample_independent_log_abs_det(flow);
-  const auto linear = make_linear_gradient<double>(setting.gradient);
+  GradientOptions options = setting.gradient;
+  options.natural = setting.optimizer.kind == OptimizerKind::natural;
+  options.natural_epsilon = setting.optimizer.epsilon;
+  options.weight_decay = setting.optimizer.weight_decay;
+  options.tracks_log_abs_det = setting.tracks;
+  FlowGradient<double> gradient(flow, options);
   const Index samples = comm.rank() == 1 ? 0 : setting.samples * (comm.rank() + 2);
   double total = static_cast<double>(samples);
   comm.allreduce_sum(std::span(&total, 1));
@@ -98,12 +103,13 @@ inline End train_tracked(const Setting& setting, int steps) {
         100 * static_cast<std::uint64_t>(step) + static_cast<std::uint64_t>(comm.rank()), 2.0);
     workspace.load(x.data(), samples);
     forward(flow, workspace);
-    update->begin({step, total, setting.lr, setting.lr});
-    linear->begin(flow, step, {});
-    backward(flow, workspace, *linear, *update);
-    update->finish();
+    const StepNumbers numbers{step, total, setting.lr, setting.lr};
+    update->begin(numbers);
+    gradient.begin(numbers);
+    gradient.backward(workspace, *update);
+    update->finish(gradient);
     flow.prepare();
-    end.tracked += update->log_abs_det_change();
+    end.tracked += gradient.log_abs_det_change().value_or(NAN);
   }
   end.values = whole_values(flow);
   end.log_abs_det = sample_independent_log_abs_det(flow);

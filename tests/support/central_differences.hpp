@@ -66,13 +66,34 @@ ConstMatrixMap<T> const_view(const Matrix<T>& matrix) {
   return {matrix.data(), matrix.rows(), matrix.cols()};
 }
 
+/// A layer that keeps nothing and lets nothing leave, by itself.
 template <class T>
-class SmallGradientsBuffer final : public SmallGradients<T> {
+void forward_of(const Layer<T>& layer, const ConstMatrixMap<T>& input, MatrixMap<T> output,
+                std::span<double> log_likelihood) {
+  const MatrixMap<T> none(nullptr, 0, input.cols());
+  layer.forward({input, output, none, none, none, log_likelihood});
+}
+template <class T>
+void backward_of(const DifferentiableLayer<T>& layer, const ConstMatrixMap<T>& input,
+                 const ConstMatrixMap<T>& delta_output, MatrixMap<T> delta_input,
+                 GradientSink<T>& sink) {
+  const MatrixMap<T> none(nullptr, 0, input.cols());
+  Matrix<T> delta = delta_output;
+  layer.backward({input, none, none, none, none, {}},
+                 {MatrixMap<T>(delta.data(), delta.rows(), delta.cols()), delta_input, true}, sink);
+}
+
+/// Sums alone.
+template <class T>
+class SumBuffer final : public GradientSink<T> {
  public:
-  explicit SmallGradientsBuffer(const ParameterStore<T>& store) {
+  explicit SumBuffer(const ParameterStore<T>& store) {
     for (ParameterId id = 0; id < store.count(); ++id) sums_.emplace_back(store.info(id).size());
   }
   std::span<T> sum(ParameterId id) override { return sums_[id]; }
+  using GradientSink<T>::give;
+  void give(std::span<const ParameterGradient<T>> /*together*/) override {}
+  std::span<T> statistics(ParameterId /*id*/, std::size_t /*size*/) override { return {}; }
 
  private:
   std::vector<std::vector<T>> sums_;
@@ -83,32 +104,32 @@ inline double weighted_objective(const Layer<double>& layer, const Matrix<double
                                  const Matrix<double>& c) {
   Matrix<double> z(y.rows(), y.cols());
   std::vector<double> log_abs_det(static_cast<std::size_t>(y.cols()));
-  layer.forward(const_view(y), view(z), log_abs_det);
+  forward_of(layer, const_view(y), view(z), log_abs_det);
   return z.cwiseProduct(c).sum() + std::accumulate(log_abs_det.begin(), log_abs_det.end(), 0.0);
 }
 
 /// forward's log-slope is the log of forward's slope, and backward is the derivative of L by y.
-inline void expect_slopes_agree_with_differences(const ElementwiseLayer<double>& layer,
-                                                 Matrix<double> y, SmallGradients<double>& sums) {
+inline void expect_slopes_agree_with_differences(const DifferentiableLayer<double>& layer,
+                                                 Matrix<double> y, GradientSink<double>& sums) {
   for (Index n = 0; n < y.cols(); ++n) {
     for (Index i = 0; i < y.rows(); ++i) {
       Matrix<double> column = y.col(n);
       Matrix<double> z(y.rows(), 1);
       const auto value = [&] {
         std::vector<double> ignored(1);
-        layer.forward(const_view(column), view(z), ignored);
+        forward_of(layer, const_view(column), view(z), ignored);
         return z(i, 0);
       };
       const Difference slope = central_difference(value, column(i, 0), 1e-4);
       // The log-slope of one element: the others' part drops out against a batch without it.
       std::vector<double> with(1);
-      layer.forward(const_view(column), view(z), with);
+      forward_of(layer, const_view(column), view(z), with);
       double others = 0.0;
       for (Index j = 0; j < y.rows(); ++j) {
         if (j == i) continue;
         const auto other = [&] {
           std::vector<double> ignored(1);
-          layer.forward(const_view(column), view(z), ignored);
+          forward_of(layer, const_view(column), view(z), ignored);
           return z(j, 0);
         };
         others += std::log(central_difference(other, column(j, 0), 1e-4).value);
@@ -117,8 +138,8 @@ inline void expect_slopes_agree_with_differences(const ElementwiseLayer<double>&
     }
   }
   const Matrix<double> c = normal_matrix<double>(y.rows(), y.cols(), /*seed=*/11);
-  Matrix<double> delta = c;  // in place, as the backward pass uses it
-  layer.backward(const_view(y), const_view(delta), view(delta), sums);
+  Matrix<double> delta(y.rows(), y.cols());
+  backward_of(layer, const_view(y), const_view(c), view(delta), sums);
   for (Index k = 0; k < y.size(); ++k) {
     const auto objective = [&] { return weighted_objective(layer, y, c); };
     const Difference expected = central_difference(objective, y.data()[k], 1e-4);
@@ -132,8 +153,9 @@ void expect_inverse_undoes_forward(const Layer<T>& layer, const Matrix<T>& y,
   Matrix<T> z(y.rows(), y.cols());
   Matrix<T> back(y.rows(), y.cols());
   std::vector<double> log_abs_det(static_cast<std::size_t>(y.cols()));
-  layer.forward(const_view(y), view(z), log_abs_det);
-  layer.inverse(const_view(z), view(back));
+  forward_of(layer, const_view(y), view(z), log_abs_det);
+  layer.inverse(const_view(z), ConstMatrixMap<T>(nullptr, 0, z.cols()), view(back),
+                InverseKind::exact);
   for (Index k = 0; k < y.size(); ++k) {
     const auto expected = static_cast<double>(y.data()[k]);
     EXPECT_NEAR(static_cast<double>(back.data()[k]), expected,

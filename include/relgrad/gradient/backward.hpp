@@ -1,13 +1,14 @@
 #pragma once
-/// The backward pass, and the estimators of a linear layer's gradient (MATH section 2).
+/// The backward pass, and the estimators of a layer's gradient (MATH section 2).
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
+#include <vector>
 
 #include "relgrad/core/partition.hpp"
-#include "relgrad/gradient/sink.hpp"
-#include "relgrad/model/linear.hpp"
+#include "relgrad/model/gradient_sink.hpp"
 #include "relgrad/model/workspace.hpp"
 
 namespace relgrad {
@@ -22,11 +23,16 @@ struct GradientOptions {
   GradientOptions(GradientKind estimator = GradientKind::relative) : kind(estimator) {}
 
   GradientKind kind;
-  std::int64_t inverse_every = 1;    // plain: steps between two inverses of W
-  double reconstruction_weight = 1;  // self-normalizing: lambda, or where it starts
-  bool symmetric = false;            // self-normalizing: reconstructs Z as well as X
-  std::int64_t newton_rows = 0;  // self-normalizing: R's rows that follow W by Newton's iteration
-                                 // in each step, in turn; 0: R is learned by its gradient
+  std::int64_t inverse_every = 1;       // plain: steps between two inverses of W
+  double reconstruction_weight = 1;     // self-normalizing: lambda, or where it starts
+  double reconstruction_tolerance = 0;  // self-normalizing: lambda follows it (geco.hpp); 0: fixed
+  bool symmetric = false;               // self-normalizing: reconstructs Z as well as X
+  std::int64_t newton_rows = 0;         // self-normalizing: R's rows that follow W by Newton's
+                                        // iteration in each step, in turn; 0: R learns by gradient
+  bool natural = false;                 // relative: scaled by its Fisher information
+  double natural_epsilon = 1e-8;        // added to the mean squares that it is divided by
+  bool tracks_log_abs_det = false;      // relative, steps of sgd: the change of log|det W| is known
+  double weight_decay = 0;              // of those steps
 
   /// Whether the linear layers must keep an inverse (model/linear.hpp).
   bool needs_kept_inverse() const {
@@ -43,40 +49,59 @@ struct ColumnShare {
   std::function<void(MatrixMap<T>)> publish = [](MatrixMap<T>) {};
 };
 
-/// How one linear layer turns Delta = dL/dY into gradients and into the derivative of its input.
+/// How one layer turns dL/d(output) into gradients and into the derivative of its input. One per
+/// layer, chosen once; what it keeps from step to step is its own.
 template <class T>
-class LinearGradient {
+class LayerGradient {
  public:
-  virtual ~LinearGradient() = default;
+  virtual ~LayerGradient() = default;
   /// Before the backward pass of each step. Where W is shared, collective.
-  /// @param step  updates done before this one
-  virtual void begin(Flow<T>& /*flow*/, std::int64_t /*step*/, const ColumnShare<T>& /*share*/) {}
-  /// In a row group D is, but for W's rows, the number of this rank's coordinates.
-  /// @param input    x of y = W x + b, D x B
-  /// @param pair     [Delta | Y], D x 2B; Delta may be overwritten
-  /// @param scratch  D x 2B; on return its left half is W^T Delta unless `needs_delta_in` is false
-  virtual void backward(const LinearLayer<T>& layer, const ConstMatrixMap<T>& input,
-                        MatrixMap<T> pair, MatrixMap<T> scratch, bool needs_delta_in,
-                        GradientSink<T>& sink) = 0;
+  virtual void begin(const StepNumbers& /*numbers*/, const ColumnShare<T>& /*share*/) {}
+  virtual void backward(LayerPass<T> pass, LayerDelta<T> delta, GradientSink<T>& sink) = 0;
+  /// Makes gradients of what went into exact sums, which are now those of all ranks.
+  virtual void take_exact_sums(StepSums<T>& /*sums*/) {}
+  /// With the sums of all ranks, once the parameters have moved.
+  virtual void finish(const StepSums<T>& /*sums*/) {}
+  /// After finish(): by how much the step changes the layer's sample-independent log|det|, nats.
+  /// None: not known.
+  virtual std::optional<double> log_abs_det_change() const { return {}; }
 };
 
-/// plain             G_W = Delta X^T + B W^{-T}    G_b = Delta 1                      D^3 + B D^2
-///                   of a W that is whole on this rank; with inverse_every = k > 1 by W^{-1} as it
-///                   was at the last step that k divides, kept in the layer's R
-/// relative          G_W = Delta (W^T Y)^T + B W   G_b = Delta (1 + Y^T b) + B b      B D^2
-///                   (Gresele et al. 2020, with the bias's own log-det term, which both published
-///                   programs leave out)
-/// self-normalizing  of W and of R, the learned inverse                               B D^2
-///                   G_b = Delta 1; the others in src/gradient/self_normalizing.cpp and, where R
-///                   follows W by Newton's iteration, newton_inverse.cpp
-/// @param options  those that need a kept inverse are for flows that keep one
+/// The estimator that `options` ask for:
+/// linear layers
+///   plain             G_W = Delta X^T + B W^{-T}    G_b = Delta 1                      D^3 + B D^2
+///                     of a W that is whole on this rank; with inverse_every = k > 1 by W^{-1} as
+///                     it was at the last step that k divides, kept in the layer's R
+///   relative          G_W = Delta (W^T Y)^T + B W   G_b = Delta (1 + Y^T b) + B b      B D^2
+///                     (Gresele et al. 2020, with the bias's own log-det term, which both
+///                     published programs leave out)
+///   self-normalizing  of W and of R, the learned inverse                               B D^2
+///                     G_b = Delta 1; the others in src/gradient/self_normalizing.cpp and, where R
+///                     follows W by Newton's iteration, newton_inverse.cpp
+/// other layers        their own gradient
 template <class T>
-std::unique_ptr<LinearGradient<T>> make_linear_gradient(const GradientOptions& options);
+std::unique_ptr<LayerGradient<T>> make_layer_gradient(Layer<T>& layer,
+                                                      const GradientOptions& options);
 
-/// After forward(): back-propagates the SUMMED log-likelihood of workspace's batch and hands every
-/// parameter's gradient to `sink`, last layer first. The values in the workspace are used up.
+/// The gradients of all layers of a flow.
 template <class T>
-void backward(const Flow<T>& flow, Workspace<T>& workspace, LinearGradient<T>& linear_gradient,
-              GradientSink<T>& sink);
+class FlowGradient {
+ public:
+  /// @param flow     must outlive this
+  /// @param options  those that need a kept inverse are for flows that keep one
+  FlowGradient(Flow<T>& flow, const GradientOptions& options);
+
+  void begin(const StepNumbers& numbers, const ColumnShare<T>& share = {});
+  /// After forward(): back-propagates the SUMMED log-likelihood of the workspace's batch and hands
+  /// every parameter's gradient to `sink`, last layer first. Values in the workspace are used up.
+  void backward(Workspace<T>& workspace, GradientSink<T>& sink);
+  void take_exact_sums(StepSums<T>& sums);
+  void finish(const StepSums<T>& sums);
+  /// Change of sum_k log|det W_k| by the last step, nats. None: a layer does not know its own.
+  std::optional<double> log_abs_det_change() const;
+
+ private:
+  std::vector<std::unique_ptr<LayerGradient<T>>> layers_;
+};
 
 }  // namespace relgrad

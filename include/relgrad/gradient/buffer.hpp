@@ -3,8 +3,8 @@
 /// and small models. The fused update (src/step) never forms it.
 #include <vector>
 
-#include "relgrad/gradient/sink.hpp"
 #include "relgrad/linalg/products.hpp"
+#include "relgrad/model/gradient_sink.hpp"
 
 namespace relgrad {
 
@@ -16,9 +16,11 @@ class GradientBuffer final : public GradientSink<T> {
   /// All sums zero, no terms. Before each backward pass.
   void clear();
   std::span<T> sum(ParameterId id) override;
-  void outer_product(ParameterId id, const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
-                     const PerSampleTerm<T>& term) override;
-  void per_sample(ParameterId id, const PerSampleTerm<T>& term) override;
+  void give(std::span<const ParameterGradient<T>> together) override;
+  using GradientSink<T>::give;
+  std::span<T> statistics(ParameterId id, std::size_t size) override;
+  /// What every sample contributes alike to parameter `id`.
+  void set_every_sample(ParameterId id, const PerSampleTerm<T>& term);
 
   /// The sums alone: what ranks add up.
   std::span<T> flat() { return flat_; }
@@ -34,6 +36,7 @@ class GradientBuffer final : public GradientSink<T> {
   std::vector<T> value_factor_;             // per parameter
   std::vector<std::vector<T>> matrix_;      // per parameter, times its factor; empty: none
   std::vector<std::vector<T>> row_factor_;  // likewise
+  std::vector<std::vector<T>> statistics_;
 };
 
 }  // namespace relgrad

@@ -7,8 +7,8 @@
 
 namespace relgrad {
 
-/// Forward pass over workspace.input(). On return every workspace.value(i) holds its layer's output
-/// and, for each sample n,
+/// Forward pass over workspace.input(). On return every workspace.value(i) holds its layer's
+/// output, workspace.latents() z and, for each sample n,
 ///   log_likelihood[n] += log p_Z(z_n) + sum of sample-dependent log-slopes         (nats)
 /// In a row group each sample's value before the call counts once: on the rank that brought it.
 /// The sample-independent sum_k log|det W_k| is NOT in it: see sample_independent_log_abs_det.

@@ -7,37 +7,40 @@ namespace relgrad {
 /// s(y) = a y + (1 - a) log(1 + e^y), 0 < a < 1; a = 0.3 (Keller et al. 2021), 0.01 (Gresele et al.
 /// 2020).
 template <class T>
-class SmoothLeakyRelu final : public ElementwiseLayer<T> {
+class SmoothLeakyRelu final : public DifferentiableLayer<T> {
  public:
-  SmoothLeakyRelu(Index dimension, double slope);
+  /// @param own  coordinates of this rank; all of them without a row group
+  SmoothLeakyRelu(const SampleShape& shape, Index own, double slope);
   std::string_view kind() const override { return "smooth-leaky-relu"; }
-  Index dimension() const override { return dimension_; }
-  void forward(const ConstMatrixMap<T>& input, MatrixMap<T> output,
-               std::span<double> log_abs_det) const override;
-  void inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input) const override;
-  void backward(const ConstMatrixMap<T>& input, const ConstMatrixMap<T>& delta_out,
-                MatrixMap<T> delta_in, SmallGradients<T>& gradients) const override;
+  LayerShape shape() const override { return {shape_, shape_}; }
+  bool splits_by_coordinates() const override { return true; }
+  void forward(LayerPass<T> pass) const override;
+  void inverse(const ConstMatrixMap<T>& output, const ConstMatrixMap<T>& latent, MatrixMap<T> input,
+               InverseKind kind) const override;
+  void backward(LayerPass<T> pass, LayerDelta<T> delta, GradientSink<T>& sink) const override;
 
  private:
-  Index dimension_;
+  SampleShape shape_;
+  Index own_;  // coordinates of this rank
   double slope_;
 };
 
 /// s(y) = tanh(a y) + c y, a > 0, c > 0.
 template <class T>
-class LeakyTanh final : public ElementwiseLayer<T> {
+class LeakyTanh final : public DifferentiableLayer<T> {
  public:
-  LeakyTanh(Index dimension, double scale, double slope);
+  LeakyTanh(const SampleShape& shape, Index own, double scale, double slope);
   std::string_view kind() const override { return "leaky-tanh"; }
-  Index dimension() const override { return dimension_; }
-  void forward(const ConstMatrixMap<T>& input, MatrixMap<T> output,
-               std::span<double> log_abs_det) const override;
-  void inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input) const override;
-  void backward(const ConstMatrixMap<T>& input, const ConstMatrixMap<T>& delta_out,
-                MatrixMap<T> delta_in, SmallGradients<T>& gradients) const override;
+  LayerShape shape() const override { return {shape_, shape_}; }
+  bool splits_by_coordinates() const override { return true; }
+  void forward(LayerPass<T> pass) const override;
+  void inverse(const ConstMatrixMap<T>& output, const ConstMatrixMap<T>& latent, MatrixMap<T> input,
+               InverseKind kind) const override;
+  void backward(LayerPass<T> pass, LayerDelta<T> delta, GradientSink<T>& sink) const override;
 
  private:
-  Index dimension_;
+  SampleShape shape_;
+  Index own_;  // coordinates of this rank
   double scale_;
   double slope_;
 };

@@ -1,74 +1,121 @@
 #pragma once
-/// What every layer of a flow can do. A layer is an invertible map of R^D, applied to the columns
-/// of a batch. A new layer is one header, one source, one test and one line in model/registry.cpp.
+/// What every layer of a flow can do. A layer is an invertible map of samples; some of its outputs
+/// may leave the flow as a part of the latent vector. A batch is a column-major matrix with one
+/// sample per column. A new layer is one header, one source and one row in model/registry.cpp.
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "relgrad/core/exact_sum.hpp"
 #include "relgrad/core/types.hpp"
-#include "relgrad/model/parameters.hpp"
+#include "relgrad/model/gradient_sink.hpp"
+#include "relgrad/model/shape.hpp"
 
 namespace relgrad {
 
-/// Sums whose terms are rounded to a grid, so that they come out the same however the samples are
-/// split.
-struct ExactSums {
-  std::span<double> sums;
-  ExactGrid grid;
+/// How a layer is undone: exactly, or by an inverse that it has learned, where it has one.
+enum class InverseKind { exact, learned };
+
+enum class Initialization { identity, orthogonal };
+Initialization parse_initialization(std::string_view name);  // @throws UsageError
+std::string_view name_of(Initialization initialization);
+
+/// How training starts. The same numbers on every rank.
+struct LayerStart {
+  Initialization initialization = Initialization::identity;
+  double noise = 0;  // standard deviation of the noise on an identity start, times 1/sqrt(fan-in)
+  std::uint64_t seed = 0;
+  std::uint64_t layer = 0;  // place in the flow: names the layer's random draws
 };
 
-/// Receives sums over this rank's samples of d log p / d parameter (small, dense parameters).
+/// Memory of one layer in one pass, B samples; by value, as a const map is read-only. In a row
+/// group the rows are this rank's coordinates.
 template <class T>
-class SmallGradients {
- public:
-  virtual ~SmallGradients() = default;
-  /// The place to ADD the sum for parameter `id` to (same layout as its values; zero at first).
-  virtual std::span<T> sum(ParameterId id) = 0;
-  /// In a deterministic run, where a layer ADDS what it sums over samples for parameter `id`
-  /// instead: `size` numbers (zero at first; the same size each time), which need not be the
-  /// gradient yet. None in other runs.
-  virtual std::optional<ExactSums> exact(ParameterId /*id*/, std::size_t /*size*/) { return {}; }
+struct LayerPass {
+  ConstMatrixMap<T> input;           // in.size() x B
+  MatrixMap<T> output;               // out.size() x B
+  MatrixMap<T> latent;               // leaves x B
+  MatrixMap<T> kept;                 // kept x B: written by forward(), read by backward()
+  MatrixMap<T> scratch;              // scratch x B, of no particular value
+  std::span<double> log_likelihood;  // B numbers, nats
 };
+
+/// Derivatives of the summed log-likelihood L at one layer.
+template <class T>
+struct LayerDelta {
+  MatrixMap<T> output;   // dL/d(output), out.size() x B; may be overwritten. LayerPass::output
+                         // follows it in memory: both are one matrix of 2 B columns
+  MatrixMap<T> input;    // dL/d(input), in.size() x B: to be written
+  bool input_is_needed;  // false: nobody reads `input`
+};
+
+template <class T>
+class LayerVisitor;
 
 template <class T>
 class Layer {
  public:
   virtual ~Layer() = default;
-  /// The name in the registry: "linear", "smooth-leaky-relu", "leaky-tanh", "spline".
+  /// The name in the registry: "linear", "spline", "conv", ...
   virtual std::string_view kind() const = 0;
-  virtual Index dimension() const = 0;
+  virtual LayerShape shape() const = 0;
 
-  /// Recomputes what the layer derives from its parameters (e.g. spline knots); called after every
+  /// The start of training. All parameters are zero before.
+  virtual void initialize(const LayerStart& /*start*/) {}
+  /// Recomputes what the layer derives from its parameters (spline knots, say); called after every
   /// change of parameters and before forward, inverse and backward.
   virtual void prepare() {}
-  /// output = f(input), both D x B; log_abs_det[n] += log|det df/dinput| of sample n, its
-  /// sample-dependent part only (nats, size B).
-  virtual void forward(const ConstMatrixMap<T>& input, MatrixMap<T> output,
-                       std::span<double> log_abs_det) const = 0;
-  /// input = f^{-1}(output), both D x B.
-  virtual void inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input) const = 0;
-  /// The part of log|det| that is the same for every sample, in nats; may cost D^3. Layers that
-  /// have one say so, so that ranks can share the work.
+  /// output, latent = f(input). Adds to log_likelihood[n] what depends on sample n: its part of
+  /// log|det df/dinput|, and the log-density of what leaves (nats).
+  virtual void forward(LayerPass<T> pass) const = 0;
+  /// input = f^{-1}(output, latent).
+  virtual void inverse(const ConstMatrixMap<T>& output, const ConstMatrixMap<T>& latent,
+                       MatrixMap<T> input, InverseKind kind) const = 0;
+  /// The part of log|det| that is the same for every sample, nats. Layers that have one say so:
+  /// ranks share the work.
   virtual bool has_sample_independent_part() const { return false; }
   virtual double sample_independent_log_abs_det() const { return 0.0; }
+  /// Whether inverse() can be `learned`; layers without a learned inverse are undone exactly at no
+  /// greater cost, and say true.
+  virtual bool has_learned_inverse() const { return true; }
+  /// Whether ranks may share it in a row group: each has its own coordinates of all samples.
+  virtual bool splits_by_coordinates() const { return false; }
+  /// Calls `visitor` with the layer's own type.
+  virtual void accept(LayerVisitor<T>& visitor) = 0;
+
+  /// Layers that start from the mean and variance of each channel of their input over a first batch
+  /// (actnorm): that many channels; 0: they do not.
+  virtual Index start_channels() const { return 0; }
+  virtual void start_from(std::span<const double> /*mean*/, std::span<const double> /*variance*/) {}
 };
 
-/// A layer that maps every dimension by itself: y_i = s_i(x_i), s_i increasing.
+/// A layer with one gradient, whatever --gradient says.
 template <class T>
-class ElementwiseLayer : public Layer<T> {
+class DifferentiableLayer : public Layer<T> {
  public:
-  /// Given delta_out = dL/d(output) (D x B), writes
-  ///   delta_in = delta_out * s'(input) + d log s'(input) / d input           (MATH section 2)
-  /// and adds this batch's sums to the layer's parameters, if it has any.
-  /// `delta_in` may be the same memory as `delta_out`.
-  virtual void backward(const ConstMatrixMap<T>& input, const ConstMatrixMap<T>& delta_out,
-                        MatrixMap<T> delta_in, SmallGradients<T>& gradients) const = 0;
-  /// Adds to `gradients.sum` what follows from its exact sums, which are now those of all ranks.
-  virtual void finish_exact(SmallGradients<T>& /*gradients*/) const {}
+  void accept(LayerVisitor<T>& visitor) override;
+  /// Writes delta.input and gives the gradient of every parameter, from delta.output.
+  virtual void backward(LayerPass<T> pass, LayerDelta<T> delta, GradientSink<T>& sink) const = 0;
+  /// Makes gradients of what went into exact sums, which are now those of all ranks.
+  virtual void take_exact_sums(StepSums<T>& /*sums*/) const {}
 };
+
+template <class T>
+class LinearLayer;
+
+/// Tells apart the layers whose gradient can be had in several ways.
+template <class T>
+class LayerVisitor {
+ public:
+  virtual ~LayerVisitor() = default;
+  virtual void visit(LinearLayer<T>& layer) = 0;
+  virtual void visit(DifferentiableLayer<T>& layer) = 0;
+};
+
+template <class T>
+void DifferentiableLayer<T>::accept(LayerVisitor<T>& visitor) {
+  visitor.visit(*this);
+}
 
 }  // namespace relgrad

@@ -10,9 +10,6 @@
 
 namespace relgrad {
 
-/// How a linear layer is undone: by LU of W, D^3, or by the matrix R that it keeps, B D^2.
-enum class InverseKind { exact, learned };
-
 template <class T>
 class LinearLayer final : public Layer<T> {
  public:
@@ -21,31 +18,37 @@ class LinearLayer final : public Layer<T> {
   ///   "PREFIX/R-transposed"    R^T of the layer's own estimate R of W^{-1}; D x D, this rank's
   ///                            columns, which are R's rows
   ///   "PREFIX/reconstruction"  2 x 1: log of what multiplies the weight of the reconstruction
-  ///                            term; running mean of the reconstruction error (optim/geco.hpp)
+  ///                            term; running mean of the reconstruction error (gradient/geco.hpp)
   LinearLayer(ParameterStore<T>& store, const Products& products, const std::string& prefix,
-              Index dimension, RowGroup<T>* row_group = nullptr, bool keeps_inverse = false);
+              const SampleShape& shape, RowGroup<T>* row_group = nullptr,
+              bool keeps_inverse = false);
 
   std::string_view kind() const override { return "linear"; }
-  Index dimension() const override { return dimension_; }
+  /// Samples of any shape, flattened. Scratch: D x 2B numbers for [W^T Delta | W^T Y].
+  LayerShape shape() const override { return {shape_, shape_, 0, 0, 2 * own_.size()}; }
+  Index dimension() const { return dimension_; }
+  bool splits_by_coordinates() const override { return true; }
+  void accept(LayerVisitor<T>& visitor) override { visitor.visit(*this); }
+  /// W = I + noise * N(0, 1) / sqrt(D), or a random orthogonal matrix (QR of a normal matrix, Haar
+  /// by sign correction); b = 0. An inverse that is kept is exact.
+  void initialize(const LayerStart& start) override;
   /// y = W x + b. Cost: 2 B D^2 (in a row group of R ranks 1/R of it, and a reduce-scatter of D B
-  /// numbers: Y = sum_r W[:, I_r] X[I_r]). Adds nothing to log_abs_det: its part is
-  /// sample-independent.
-  void forward(const ConstMatrixMap<T>& input, MatrixMap<T> output,
-               std::span<double> log_abs_det) const override;
-  /// Solves W x = y - b by LU in double precision; the factorisation (2/3 D^3) is done at each
-  /// call, by the ranks of a row group together.
-  void inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input) const override;
+  /// numbers: Y = sum_r W[:, I_r] X[I_r]).
+  void forward(LayerPass<T> pass) const override;
+  /// exact: solves W x = y - b by LU in double precision; the factorisation (2/3 D^3) is done at
+  /// each call, by the ranks of a row group together. learned: x = R (y - b), 2 B D^2; in a row
+  /// group an allgather of D B numbers.
+  void inverse(const ConstMatrixMap<T>& output, const ConstMatrixMap<T>& latent, MatrixMap<T> input,
+               InverseKind kind) const override;
   /// log|det W| by LU (linalg/log_abs_det): 2/3 D^3 flops.
   bool has_sample_independent_part() const override { return true; }
   double sample_independent_log_abs_det() const override;
+  bool has_learned_inverse() const override { return keeps_inverse(); }
 
   bool keeps_inverse() const { return inverse_id_.has_value(); }
   /// R = W^{-1} to rounding, by LU in the layer's precision (linalg/inverse), in a row group in
   /// double by the ranks together. Cost: 2 D^3 flops.
   void refresh_inverse();
-  /// x = R (y - b). Cost: 2 B D^2; in a row group an allgather of D B numbers.
-  void learned_inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input) const;
-
   ParameterId weight_id() const { return weight_id_; }
   ParameterId bias_id() const { return bias_id_; }
   // only of a layer that keeps its inverse
@@ -64,11 +67,17 @@ class LinearLayer final : public Layer<T> {
     return std::as_const(*store_).values(reconstruction_id());
   }
   const Products& products() const { return *products_; }
+  ParameterStore<T>& parameters() const { return *store_; }
 
  private:
+  void initialize_orthogonal(const LayerStart& start);
+  void solve(const ConstMatrixMap<T>& output, MatrixMap<T> input) const;
+  void apply_learned(const ConstMatrixMap<T>& output, MatrixMap<T> input) const;
+
   ParameterStore<T>* store_;
   const Products* products_;
   std::string prefix_;
+  SampleShape shape_;
   Index dimension_;
   RowGroup<T>* row_group_;
   Range own_;

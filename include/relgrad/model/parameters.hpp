@@ -12,12 +12,16 @@
 
 namespace relgrad {
 
-/// Learning rate and weight decay differ. weight, inverse: D x D matrices, in a row group by
-/// columns. running: what a layer keeps from step to step that no gradient moves.
-enum class ParameterGroup { weight, inverse, bias, spline, running };
-inline bool is_square(ParameterGroup group) {
-  return group == ParameterGroup::weight || group == ParameterGroup::inverse;
-}
+/// What is done with a parameter.
+struct ParameterUse {
+  enum class Rate { linear, elementwise };  // --lr, --spline-lr
+
+  bool by_columns = false;  // a matrix whose gradient comes as factors; in a row group, ranks hold
+                            // its columns
+  bool decays = false;      // --weight-decay
+  bool moves = true;        // false: a layer's own numbers, which no gradient moves
+  Rate rate = Rate::linear;
+};
 
 using ParameterId = std::size_t;
 
@@ -25,12 +29,13 @@ using ParameterId = std::size_t;
 /// here.
 struct ParameterInfo {
   std::string name;  // "layer/0/W": also its name in checkpoints
-  ParameterGroup group;
+  ParameterUse use;
   Index rows;
   Index cols;
   Index col_begin;
   Index col_end;
   std::size_t offset;  // of its first value in the flat buffers
+  /// Numbers here.
   std::size_t size() const { return static_cast<std::size_t>(rows * (col_end - col_begin)); }
 };
 
@@ -38,15 +43,15 @@ template <class T>
 class ParameterStore {
  public:
   /// Declares a parameter, whole; only before `allocate`.
-  ParameterId add(std::string name, ParameterGroup group, Index rows, Index cols);
+  ParameterId add(std::string name, const ParameterUse& use, Index rows, Index cols);
   /// Declares one of which only `columns` are here.
-  ParameterId add(std::string name, ParameterGroup group, Index rows, Index cols,
+  ParameterId add(std::string name, const ParameterUse& use, Index rows, Index cols,
                   const Range& columns);
   /// Reserves values (zero) and `moments` further buffers of the same layout (zero), 64-byte
   /// aligned.
   void allocate(int moments = 0);
-  /// @param of_weights  false: only parameters of other groups have moments
-  void allocate_moments(int moments, bool of_weights = true);
+  /// @param of_matrices  false: parameters used by columns have no moments
+  void allocate_moments(int moments, bool of_matrices = true);
 
   std::size_t count() const { return infos_.size(); }
   std::size_t flat_size() const { return flat_size_; }
@@ -58,8 +63,7 @@ class ParameterStore {
   MatrixMap<T> matrix(ParameterId id);
   ConstMatrixMap<T> matrix(ParameterId id) const;
   bool has_moments(ParameterId id) const {
-    return moment_count() > 0 &&
-           (weights_have_moments_ || infos_[id].group != ParameterGroup::weight);
+    return moment_count() > 0 && (matrices_have_moments_ || !infos_[id].use.by_columns);
   }
   int moment_count() const { return static_cast<int>(moments_.size()); }
   std::span<T> moment(int which, ParameterId id);
@@ -72,7 +76,7 @@ class ParameterStore {
   std::size_t flat_size_ = 0;
   HugePageBuffer<T> values_;
   std::vector<HugePageBuffer<T>> moments_;
-  bool weights_have_moments_ = true;
+  bool matrices_have_moments_ = true;
 };
 
 }  // namespace relgrad

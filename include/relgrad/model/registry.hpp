@@ -23,7 +23,7 @@ template <class T>
 struct LayerPlace {
   ParameterStore<T>& store;
   const Products& products;
-  Index dimension = 0;
+  SampleShape shape;  // of what comes in
   RowGroup<T>* row_group = nullptr;
 };
 

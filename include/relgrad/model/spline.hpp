@@ -13,22 +13,22 @@ struct TileShape;
 }
 
 template <class T>
-class SplineLayer final : public ElementwiseLayer<T> {
+class SplineLayer final : public DifferentiableLayer<T> {
  public:
   /// Declares "PREFIX/widths" (D x K), "PREFIX/heights" (D x K) and "PREFIX/slopes" (D x (K + 1)):
   /// unnormalised, all zero at the identity. Tail slopes equal the slopes at the outer knots.
   /// Batches have the coordinates `own` alone; the parameters of others are only kept.
-  SplineLayer(ParameterStore<T>& store, const std::string& prefix, Index dimension,
+  SplineLayer(ParameterStore<T>& store, const std::string& prefix, const SampleShape& shape,
               const Range& own, Index bins, double bound);
   std::string_view kind() const override { return "spline"; }
-  Index dimension() const override { return own_.size(); }
+  LayerShape shape() const override { return {shape_, shape_}; }
+  bool splits_by_coordinates() const override { return true; }
   void prepare() override;
-  void forward(const ConstMatrixMap<T>& input, MatrixMap<T> output,
-               std::span<double> log_abs_det) const override;
-  void inverse(const ConstMatrixMap<T>& output, MatrixMap<T> input) const override;
-  void backward(const ConstMatrixMap<T>& input, const ConstMatrixMap<T>& delta_out,
-                MatrixMap<T> delta_in, SmallGradients<T>& gradients) const override;
-  void finish_exact(SmallGradients<T>& gradients) const override;
+  void forward(LayerPass<T> pass) const override;
+  void inverse(const ConstMatrixMap<T>& output, const ConstMatrixMap<T>& latent, MatrixMap<T> input,
+               InverseKind kind) const override;
+  void backward(LayerPass<T> pass, LayerDelta<T> delta, GradientSink<T>& sink) const override;
+  void take_exact_sums(StepSums<T>& sums) const override;
 
  private:
   std::size_t exact_size() const;
@@ -38,6 +38,7 @@ class SplineLayer final : public ElementwiseLayer<T> {
   kernels::TileShape batch_shape(Index tile) const;
 
   ParameterStore<T>* store_;
+  SampleShape shape_;
   Index dimension_;
   Range own_;
   Index bins_;

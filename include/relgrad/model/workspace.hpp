@@ -24,26 +24,43 @@ class Workspace {
   /// Of the batch, those that this rank brought to load().
   Range own_samples() const { return own_samples_; }
 
-  // D' x B, D' = |flow.own()|: all D coordinates, or in a row group this rank's.
-  MatrixMap<T> input();               // x, D x B
-  MatrixMap<T> value(std::size_t i);  // output of layer i, D x B
-  MatrixMap<T> delta(std::size_t i);  // dL / d(output of layer i), D x B
-  MatrixMap<T> pair(std::size_t i);   // [delta | value], D x 2B, one block of memory
-  MatrixMap<T> scratch_pair();        // D x 2B: [W^T Delta | W^T Y] of the linear layer at work
+  // D' x B each, D' the coordinates of this rank: all of them without a row group.
+  MatrixMap<T> input();                       // x
+  MatrixMap<T> value(std::size_t i);          // output of layer i
   ConstMatrixMap<T> input_of(std::size_t i);  // value of the layer before, or x
-  std::span<double> log_likelihood();         // size B, nats
-  std::span<double> own_log_likelihood();     // of own_samples()
+  /// dL/d(output of layer i) of the backward pass; it stands in front of value(i).
+  MatrixMap<T> delta(std::size_t i);
+  /// dL/dx after the backward pass, if it was asked for.
+  MatrixMap<T> input_delta();
+  void ask_for_input_delta() { input_delta_is_needed_ = true; }
+  /// z after the forward pass: what left the flow, in the order in which it left. Valid until the
+  /// next pass.
+  ConstMatrixMap<T> latents();
+  std::span<double> log_likelihood();      // size B, nats
+  std::span<double> own_log_likelihood();  // of own_samples()
+
+  LayerPass<T> pass(std::size_t i);
+  LayerDelta<T> layer_delta(std::size_t i);
 
  private:
+  struct LayerMemory {
+    Index rows, leaves, kept, scratch;  // per sample
+    Matrix<T> pair;                     // [delta | value], rows x 2 capacity
+    Matrix<T> latent_and_kept;          // (leaves + kept) x capacity
+  };
+
   Index dimension_;
-  Index rows_;
+  Index rows_;  // of x
   Index capacity_;
   Index batch_ = 0;
   Range own_samples_{0, 0};
   RowGroup<T>* row_group_;
-  std::vector<Matrix<T>> pairs_;
+  std::vector<LayerMemory> layers_;
   Matrix<T> input_;
+  Matrix<T> input_delta_;
+  bool input_delta_is_needed_ = false;
   Matrix<T> scratch_;
+  Matrix<T> latents_;  // where they leave in more than one place
   std::vector<double> log_likelihood_;
 };
 

@@ -20,8 +20,4 @@ class Session {
   int run(const std::function<int(const Communicator& world)>& work);
 };
 
-/// Whether threads other than the one that initialised MPI may call it, one at a time. Session asks
-/// for this, but an MPI library may not grant it.
-bool serves_every_thread();
-
 }  // namespace relgrad::mpi

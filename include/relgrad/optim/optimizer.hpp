@@ -21,8 +21,7 @@ struct OptimizerOptions {
   double beta2 = 0.999;
   double epsilon = 1e-8;
   double weight_decay =
-      0.0;  // decoupled (Loshchilov and Hutter 2019): w -= lr * weight_decay * w; group weight only
-  double reconstruction_tolerance = 0.0;  // of learned inverses (optim/geco.hpp); 0: fixed weight
+      0.0;  // decoupled (Loshchilov and Hutter 2019): w -= lr * weight_decay * w; matrices only
 };
 
 /// One piece of one parameter and its gradient.

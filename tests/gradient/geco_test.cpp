@@ -1,4 +1,4 @@
-#include "relgrad/optim/geco.hpp"
+#include "relgrad/gradient/geco.hpp"
 
 #include <gtest/gtest.h>
 
