@@ -49,6 +49,7 @@ std::string another_value(const OptionDescription& option) {
 
 TEST(OptionTable, EveryOptionReadsBackWhatItWrites) {
   for (const OptionDescription& option : train_option_table()) {
+    if (option.is_retired) continue;
     const std::string text = another_value(option);
     TrainOptions options;
 
@@ -61,6 +62,7 @@ TEST(OptionTable, EveryOptionReadsBackWhatItWrites) {
 
 TEST(OptionTable, EveryOptionWritesAFieldOfItsOwn) {
   for (const OptionDescription& option : train_option_table()) {
+    if (option.is_retired) continue;
     TrainOptions options;
     option.set(options, another_value(option));
 
@@ -75,6 +77,7 @@ TEST(OptionTable, EveryOptionWritesAFieldOfItsOwn) {
 TEST(OptionTable, AcceptsEveryDefaultAndDescribesEveryOptionOnce) {
   std::set<std::string> names;
   for (const OptionDescription& option : train_option_table()) {
+    if (option.is_retired) continue;
     const std::string standard = option.get(TrainOptions{});
     if (!standard.empty()) {
       EXPECT_EQ(answer(option.name, standard), "accepted") << option.name;
@@ -85,6 +88,12 @@ TEST(OptionTable, AcceptsEveryDefaultAndDescribesEveryOptionOnce) {
     EXPECT_EQ(option.meaning.find('\n'), std::string::npos) << option.name;
     EXPECT_TRUE(names.insert(option.name).second) << option.name << " is there twice";
   }
+}
+
+TEST(OptionTable, AcceptsRetiredOptionsAndWritesThemNoMore) {
+  TrainOptions options;
+  row("overlap").set(options, "auto");
+  EXPECT_FALSE(to_map(options).contains("overlap"));
 }
 
 TEST(OptionTable, AcceptsEveryChoiceItsRangeNames) {
