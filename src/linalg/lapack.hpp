@@ -1,5 +1,6 @@
 #pragma once
 /// LAPACK as OpenBLAS ships it.
+#include <complex>
 
 extern "C" {
 void sgetrf_(const int* m, const int* n, float* a, const int* lda, int* pivots, int* info);
@@ -13,4 +14,17 @@ void sgetri_(const int* n, float* a, const int* lda, const int* pivots, float* w
              const int* work_size, int* info);
 void dgetri_(const int* n, double* a, const int* lda, const int* pivots, double* work,
              const int* work_size, int* info);
+void cgetrf_(const int* m, const int* n, std::complex<float>* a, const int* lda, int* pivots,
+             int* info);
+void cgetri_(const int* n, std::complex<float>* a, const int* lda, const int* pivots,
+             std::complex<float>* work, const int* work_size, int* info);
+void zgetrf_(const int* m, const int* n, std::complex<double>* a, const int* lda, int* pivots,
+             int* info);
+void zgetri_(const int* n, std::complex<double>* a, const int* lda, const int* pivots,
+             std::complex<double>* work, const int* work_size, int* info);
+void dgbtrf_(const int* m, const int* n, const int* lower, const int* upper, double* a,
+             const int* lda, int* pivots, int* info);
+void dgbtrs_(const char* op, const int* n, const int* lower, const int* upper, const int* columns,
+             const double* a, const int* lda, const int* pivots, double* b, const int* ldb,
+             int* info);
 }
