@@ -1,5 +1,5 @@
 #pragma once
-/// How rank-local sums become one global update (ARCHITECTURE: dense, sharded, factor). Every
+/// How the sums of the ranks become one update (ARCHITECTURE: dense, sharded, factor). Every
 /// method is collective: all ranks call it in the same order.
 #include <cstdint>
 #include <functional>
@@ -21,7 +21,7 @@ struct ExchangeCost {
   std::int64_t bytes_sent = 0;  // payload this rank hands to collectives
 };
 
-/// One D x D matrix, N samples in all, P ranks; elements each rank sends and receives a step:
+/// One D x D matrix, N samples in all, P ranks; elements each rank sends and receives per step:
 ///   dense    allreduce of left right^T                                        2 D^2 (P - 1)/P
 ///   sharded  reduce-scatter, each rank updates its columns, allgather of W    2 D^2 (P - 1)/P
 ///   factor   left to all, right by blocks, own columns updated, allgather of W
@@ -39,8 +39,8 @@ class Exchange {
   using Apply = std::function<void(Index col_begin, const ConstMatrixMap<T>& tile)>;
   virtual ~Exchange() = default;
   virtual std::string_view name() const = 0;
-  /// Of the `cols` columns of a matrix that are here, those that this rank updates, and whose
-  /// moments it holds.
+  /// Among the `cols` columns of a matrix on this rank, those that it updates and whose moments it
+  /// holds.
   virtual Range own_columns(Index cols) const = 0;
   /// Sum over ranks of left right^T (left rows x b, right cols x b; b may differ, even be zero),
   /// handed to `apply` tile by tile for this rank's own columns; each tile is in cache when it
@@ -49,7 +49,7 @@ class Exchange {
   ///                null: none
   virtual void outer_product(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& right,
                              const Apply& apply, const ReadNext<T>& beside = {}) = 0;
-  /// Whether every rank can have inner_product: it has the samples' `left` of all ranks at hand.
+  /// Whether inner_product is available: every rank has `left` for the samples of all ranks.
   virtual bool has_inner_product() const = 0;
   /// After outer_product(left, ...): the sum over `coordinates` of left[i, m] outputs[i, n], N x N
   /// for the samples of all ranks in the order of the global batch. Cost: 2 N b |coordinates|.
@@ -60,9 +60,9 @@ class Exchange {
   virtual void publish(MatrixMap<T> updated) = 0;
   /// In-place sum over ranks of small parameters' gradients: one message.
   virtual void sum(std::span<T> values) = 0;
-  /// The same for sums that are exact in double (core/exact_sum.hpp): no order of ranks shows.
+  /// The same for sums that are exact in double (core/exact_sum.hpp), in any order of ranks.
   virtual void sum_exact(std::span<double> values) = 0;
-  /// Of a number that every rank knows for its columns of the weights: the sum over all columns.
+  /// Sum over all columns of a number that every rank knows for its own columns of the weights.
   virtual double sum_over_columns(double value) { return value; }
   virtual ExchangeCost take_cost();
 
@@ -74,15 +74,15 @@ class Exchange {
 /// cache (of large D in the last one) between the product that makes it and the optimizer.
 Index tile_columns(Index rows, std::size_t element_bytes);
 
-/// What a scheme is chosen by.
+/// The numbers that decide which scheme is chosen.
 struct ExchangeSetting {
   Index dimension = 0;
   std::int64_t batch_size = 0;  // global
   int world_size = 1;
 };
 
-/// "dense", "sharded", "factor" or "row", or for "auto" the one that moves least: dense alone,
-/// factor while N (1 + 1/P) < D, else sharded. @throws UsageError naming the schemes there are.
+/// "dense", "sharded", "factor" or "row", or for "auto" the one that sends least: dense alone,
+/// factor while N (1 + 1/P) < D, else sharded. @throws UsageError naming all schemes.
 std::string choose_exchange(std::string_view name, const ExchangeSetting& setting);
 
 /// @param name  as choose_exchange gives it, or "gathered"
