@@ -70,8 +70,8 @@ class Exchange {
   ExchangeCost cost_;
 };
 
-/// Columns of a tile of an outer product of `rows` rows whose every column is at hand: it stays in
-/// cache (of large D in the last one) between the product that makes it and the optimizer.
+/// Number of columns in a tile of an outer product with `rows` rows and all of its columns. A tile
+/// stays in cache (for large D, in the last level) until the optimizer has read it.
 Index tile_columns(Index rows, std::size_t element_bytes);
 
 /// The numbers that decide which scheme is chosen.
