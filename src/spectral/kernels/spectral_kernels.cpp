@@ -120,7 +120,7 @@ RELGRAD_INLINE void backward_body(const SpectralTile& tile, const T* weight, con
   T* factors = outputs + channels * all;
   alignas(64) T one[all];
   alignas(64) T q[all];
-  for (Count f = 0; f < all; ++f) one[f] = T(1);
+  for (T& value : one) value = T(1);
   for (Count n = 0; n < tile.samples; ++n) {
     const Count at = n * channels * tile.frequencies;
     load_sample(tile, delta + at, deltas);
@@ -140,7 +140,7 @@ RELGRAD_INLINE void backward_plain_body(const SpectralTile& tile, const T* weigh
   T* deltas = room;
   T* inputs = deltas + tile.channels * all;
   alignas(64) T one[all];
-  for (Count f = 0; f < all; ++f) one[f] = T(1);
+  for (T& value : one) value = T(1);
   for (Count n = 0; n < tile.samples; ++n) {
     const Count at = n * tile.channels * tile.frequencies;
     load_sample(tile, delta + at, deltas);
