@@ -1,5 +1,6 @@
 #include "relgrad/coupling/actnorm.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -22,6 +23,16 @@ void check_batch(const char* where, Index rows, const ConstMatrixMap<T>& from,
 }
 
 }  // namespace
+
+template <class T>
+void Actnorm<T>::start_from(std::span<const double> mean, std::span<const double> variance,
+                            std::span<T> log_scale, std::span<T> shift) const {
+  constexpr double least_variance = 1e-6;
+  for (std::size_t c = 0; c < static_cast<std::size_t>(channels_); ++c) {
+    shift[c] = static_cast<T>(mean[c]);
+    log_scale[c] = static_cast<T>(-0.5 * std::log(variance[c] + least_variance));
+  }
+}
 
 template <class T>
 double Actnorm<T>::log_abs_det(std::span<const T> log_scale) const {
@@ -76,7 +87,7 @@ void Actnorm<T>::for_each_channel(std::span<const T> log_scale, const ConstMatri
       T sum = 0;
       kernels::actnorm_backward(y.data() + at, delta_y.data() + at, delta_x.data() + at, scale,
                                 plane_, &product, &sum);
-      put(static_cast<std::size_t>(c), product + static_cast<T>(plane_), -scale * sum);
+      put(static_cast<std::size_t>(c), product, -scale * sum);
     }
   }
 }
@@ -129,16 +140,13 @@ void ChannelMoments::add(const ConstMatrixMap<T>& batch) {
   }
 }
 
-template <class T>
-void ChannelMoments::start(std::span<T> log_scale, std::span<T> shift) const {
-  constexpr double least_variance = 1e-6;
+void ChannelMoments::mean_and_variance(std::span<double> mean, std::span<double> variance) const {
   const double count = sums_[0] * static_cast<double>(plane_);
-  if (!(count > 0.0)) throw ShapeError("ChannelMoments::start: no sample was added, need one");
+  if (!(count > 0.0))
+    throw ShapeError("ChannelMoments: no sample was added, expected at least one");
   for (std::size_t c = 0; c < static_cast<std::size_t>(channels_); ++c) {
-    const double mean = sums_[1 + 2 * c] / count;
-    const double variance = std::max(sums_[2 + 2 * c] / count - mean * mean, 0.0);
-    shift[c] = static_cast<T>(mean);
-    log_scale[c] = static_cast<T>(-0.5 * std::log(variance + least_variance));
+    mean[c] = sums_[1 + 2 * c] / count;
+    variance[c] = std::max(sums_[2 + 2 * c] / count - mean[c] * mean[c], 0.0);
   }
 }
 
@@ -146,7 +154,5 @@ template class Actnorm<float>;
 template class Actnorm<double>;
 template void ChannelMoments::add(const ConstMatrixMap<float>&);
 template void ChannelMoments::add(const ConstMatrixMap<double>&);
-template void ChannelMoments::start(std::span<float>, std::span<float>) const;
-template void ChannelMoments::start(std::span<double>, std::span<double>) const;
 
 }  // namespace relgrad

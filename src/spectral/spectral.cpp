@@ -43,21 +43,12 @@ struct PackedSums {
     bias = weight + c * c * lanes;
     std::fill(weight, bias + c * lanes, Sum(0));
   }
-};
-
-/// In the tile's columns: sums += packed sums + samples * value, where `value` is what every sample
-/// adds to its term.
-template <class Sum, class Value>
-void finish(const kernels::SpectralTile& tile, Index columns, const Sum* packed, Sum* sums,
-            const Value& value) {
-  add_unpacked(tile, columns, packed, sums);
-  for (Index k = 0; k < columns; ++k) {
-    for (Index f = 0; f < tile.lanes; ++f) {
-      const Index at = k * tile.frequencies + f;
-      sums[at] += static_cast<Sum>(tile.samples) * value(at);
-    }
+  void add_to(const kernels::SpectralTile& tile, Index first,
+              const SpectralSpans<Sum>& sums) const {
+    add_unpacked(tile, tile.channels * tile.channels, weight, sums.weight.data() + first);
+    add_unpacked(tile, tile.channels, bias, sums.bias.data() + first);
   }
-}
+};
 
 }  // namespace
 
@@ -138,14 +129,15 @@ LuFactors factors(const char* where, const Matrix<double>& k, Index frequency, I
 }  // namespace
 
 template <class T>
-std::vector<T> SpectralMap<T>::inverse_weight(const char* where, std::span<const T> weight) const {
+std::vector<T> SpectralMap<T>::inverse_blocks(const char* where, std::span<const T> weight,
+                                              bool transposed) const {
   std::vector<T> result(weight.size());
   for (Index f = 0; f < frequencies_; ++f) {
     const Matrix<double> inverse = factors(where, block(weight, f), f, width_).inverse();
     for (Index c = 0; c < channels_; ++c) {
       for (Index d = 0; d < channels_; ++d) {
         result[static_cast<std::size_t>((c * channels_ + d) * frequencies_ + f)] =
-            static_cast<T>(inverse(c, d));
+            static_cast<T>(transposed ? inverse(d, c) : inverse(c, d));
       }
     }
   }
@@ -153,10 +145,16 @@ std::vector<T> SpectralMap<T>::inverse_weight(const char* where, std::span<const
 }
 
 template <class T>
+std::vector<T> SpectralMap<T>::inverse_transposed(const char* where,
+                                                  std::span<const T> weight) const {
+  return inverse_blocks(where, weight, /*transposed=*/true);
+}
+
+template <class T>
 void SpectralMap<T>::inverse(const char* where, const SpectralSpans<const T>& parameters,
                              const ConstMatrixMap<T>& y, MatrixMap<T> x) const {
   check("SpectralMap::inverse", parameters, y, x);
-  const std::vector<T> inverses = inverse_weight(where, parameters.weight);
+  const std::vector<T> inverses = inverse_blocks(where, parameters.weight, /*transposed=*/false);
   const std::vector<T> zero(bias_size());
   const Index planes = channels_ * y.cols();
   if (output_ == SpectralOutput::positions) {
@@ -224,12 +222,7 @@ void SpectralMap<T>::backward(const SpectralSpans<const T>& parameters, const Co
     const PackedSums<T> sums(channels_);
     kernels::spectral_backward(tile, packed.weight, packed.bias, spectrum + first, delta,
                                packed.room, sums.weight, sums.bias);
-    const T* weight = parameters.weight.data() + first;
-    const T* bias = parameters.bias.data() + first;
-    finish(tile, channels_ * channels_, sums.weight, gradients.weight.data() + first,
-           [&](Index at) { return weight[at]; });
-    finish(tile, channels_, sums.bias, gradients.bias.data() + first,
-           [&](Index at) { return bias[at]; });
+    sums.add_to(tile, first, gradients);
   });
 }
 
@@ -246,36 +239,23 @@ void SpectralMap<T>::backward_exact(const SpectralSpans<const T>& parameters,
     const PackedSums<double> sums(channels_);
     kernels::spectral_backward_exact(tile, packed.weight, packed.bias, spectrum + first, delta,
                                      packed.room, grid, sums.weight, sums.bias);
-    const T* weight = parameters.weight.data() + first;
-    const T* bias = parameters.bias.data() + first;
-    finish(tile, channels_ * channels_, sums.weight, sums_of_batch.weight.data() + first,
-           [&](Index at) { return grid.round(static_cast<double>(weight[at])); });
-    finish(tile, channels_, sums.bias, sums_of_batch.bias.data() + first,
-           [&](Index at) { return grid.round(static_cast<double>(bias[at])); });
+    sums.add_to(tile, first, sums_of_batch);
   });
 }
 
 template <class T>
-void SpectralMap<T>::backward_plain(const char* where, const SpectralSpans<const T>& parameters,
+void SpectralMap<T>::backward_plain(const SpectralSpans<const T>& parameters,
                                     const ConstMatrixMap<T>& x, const ConstMatrixMap<T>& delta_y,
                                     MatrixMap<T> delta_x, const SpectralSpans<T>& gradients) const {
   check("SpectralMap::backward_plain", parameters, delta_y, delta_x);
   Matrix<T> z(x.rows(), x.cols());
   transform_.forward(x.data(), z.data(), channels_ * x.cols());
-  const std::vector<T> inverses = inverse_weight(where, parameters.weight);
   backward_through(delta_y, delta_x, [&](const auto& tile, Index first, T* delta) {
     const PackedTile<T> packed(tile, parameters, first);
     const PackedSums<T> sums(channels_);
     kernels::spectral_backward_plain(tile, packed.weight, z.data() + first, delta, packed.room,
                                      sums.weight, sums.bias);
-    const T* inverse = inverses.data() + first;
-    finish(tile, channels_ * channels_, sums.weight, gradients.weight.data() + first,
-           [&](Index at) {  // element (c, d) of K^{-T} is (d, c) of K^{-1}
-             const Index element = at / frequencies_;
-             const Index turned = element % channels_ * channels_ + element / channels_;
-             return inverse[turned * frequencies_ + at % frequencies_];
-           });
-    finish(tile, channels_, sums.bias, gradients.bias.data() + first, [](Index) { return T(0); });
+    sums.add_to(tile, first, gradients);
   });
 }
 

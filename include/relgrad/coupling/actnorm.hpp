@@ -19,6 +19,10 @@ class Actnorm {
  public:
   Actnorm(Index channels, Index plane) : channels_(channels), plane_(plane) {}
 
+  /// s and m that give channels of this mean and variance mean 0 and variance 1:
+  /// m = mean, s = -log(variance + 1e-6) / 2.
+  void start_from(std::span<const double> mean, std::span<const double> variance,
+                  std::span<T> log_scale, std::span<T> shift) const;
   /// log|det| of every sample, nats.
   double log_abs_det(std::span<const T> log_scale) const;
   /// Outputs may be the inputs' memory.
@@ -27,8 +31,9 @@ class Actnorm {
   void inverse(std::span<const T> log_scale, std::span<const T> shift, const ConstMatrixMap<T>& y,
                MatrixMap<T> x) const;
   /// Given delta_y = dL/dy of the outputs y, writes delta_x = dL/dx (may be delta_y's memory) and
-  /// ADDS the sums over samples, log|det| included:
-  ///   dL/ds = sum y dL/dy + N H W,   dL/dm = -exp(s) sum dL/dy
+  /// ADDS the sums over samples
+  ///   ds = sum y dL/dy,   dm = -exp(s) sum dL/dy
+  /// To ds the caller adds H W for every sample, which comes from log|det|.
   void backward(std::span<const T> log_scale, const ConstMatrixMap<T>& y,
                 const ConstMatrixMap<T>& delta_y, MatrixMap<T> delta_x,
                 std::span<T> log_scale_gradient, std::span<T> shift_gradient) const;
@@ -55,12 +60,11 @@ class ChannelMoments {
   ChannelMoments(Index channels, Index plane, std::int64_t most_samples);
   template <class T>
   void add(const ConstMatrixMap<T>& batch);
-  /// The sums of this rank, 1 + 2 C numbers; replaced by the sums over ranks before start().
+  /// The sums of this rank, 1 + 2 C numbers; the caller replaces them by the sums over ranks before
+  /// it asks for results.
   std::span<double> sums() { return sums_; }
-  /// s and m that give mean 0 and variance 1: m = mean, s = -log(variance + 1e-6) / 2.
-  /// @throws ShapeError if no sample was added.
-  template <class T>
-  void start(std::span<T> log_scale, std::span<T> shift) const;
+  /// C numbers each. @throws ShapeError if no sample was added.
+  void mean_and_variance(std::span<double> mean, std::span<double> variance) const;
 
  private:
   Index channels_;

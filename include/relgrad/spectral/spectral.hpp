@@ -4,12 +4,14 @@
 /// and, where the layer turns back, y = inverse DCT of Y; else y = Y. The transform is a rotation,
 /// so
 ///   log|det| = sum_f log|det K_f|
-/// Its gradients are those of a dense layer at every frequency, over N samples:
-///   plain     dK_f = sum Delta_f Z_f^T + N K_f^{-T}              db_f = sum Delta_f
-///   relative  dK_f = sum Delta_f (K_f^T Y_f)^T + N K_f           db_f = sum Delta_f (1 + Y_f^T
-///   b_f) + N b_f
-/// where Delta_f = dL/dY_f. Both are exact; the relative one needs no inverse and is the plain one
-/// times [K_f^T b_f; 0 1] its transpose from the right (Gresele et al. 2020, arXiv 2006.15090).
+/// Its gradients are those of a dense layer at every frequency, with Delta_f = dL/dY_f:
+///   plain     dK_f = sum Delta_f Z_f^T + N K_f^{-T}
+///             db_f = sum Delta_f
+///   relative  dK_f = sum Delta_f (K_f^T Y_f)^T + N K_f
+///             db_f = sum Delta_f (1 + Y_f^T b_f) + N b_f
+/// Both are exact. The relative one needs no inverse; it is the plain one times M^T M from the
+/// right, M = [K_f b_f; 0 1] (Gresele et al. 2020, arXiv 2006.15090). The terms with N come from
+/// log|det|, alike for each of the N samples; the caller adds them.
 #include <span>
 #include <vector>
 
@@ -62,9 +64,9 @@ class SpectralMap {
   /// log|det| of every sample, nats. Cost: 2/3 D C^2. @throws DivergedError as inverse().
   double log_abs_det(const char* where, std::span<const T> weight) const;
 
-  /// The relative gradient: from delta_y = dL/dy (log|det| not included) writes delta_x = dL/dx
-  /// (may be delta_y's memory) and ADDS the sums over samples, log|det| included. y and `kept` are
-  /// those of forward(), with the same parameters.
+  /// The sums of the relative gradient: from delta_y = dL/dy writes delta_x = dL/dx (may be
+  /// delta_y's memory) and ADDS sums over samples. The caller adds N times each parameter to its
+  /// own gradient. y and `kept` are those of forward(), with the same parameters.
   void backward(const SpectralSpans<const T>& parameters, const ConstMatrixMap<T>& y,
                 std::span<const T> kept, const ConstMatrixMap<T>& delta_y, MatrixMap<T> delta_x,
                 const SpectralSpans<T>& gradients) const;
@@ -73,18 +75,21 @@ class SpectralMap {
                       std::span<const T> kept, const ConstMatrixMap<T>& delta_y,
                       MatrixMap<T> delta_x, const ExactGrid& grid,
                       const SpectralSpans<double>& sums) const;
-  /// The plain gradient, which the relative one is tested against. x is forward()'s input.
-  /// Allocates.
+  /// The sums of the plain gradient, which the relative one is tested against. The caller adds N
+  /// times inverse_transposed() to the weight's. x is forward()'s input. Allocates.
+  void backward_plain(const SpectralSpans<const T>& parameters, const ConstMatrixMap<T>& x,
+                      const ConstMatrixMap<T>& delta_y, MatrixMap<T> delta_x,
+                      const SpectralSpans<T>& gradients) const;
+  /// K_f^{-T} of every frequency, in the layout of the weight, by LU in double precision.
   /// @throws DivergedError as inverse().
-  void backward_plain(const char* where, const SpectralSpans<const T>& parameters,
-                      const ConstMatrixMap<T>& x, const ConstMatrixMap<T>& delta_y,
-                      MatrixMap<T> delta_x, const SpectralSpans<T>& gradients) const;
+  std::vector<T> inverse_transposed(const char* where, std::span<const T> weight) const;
 
  private:
   void check(const char* where, const SpectralSpans<const T>& parameters,
              const ConstMatrixMap<T>& from, const MatrixMap<T>& to) const;
   Matrix<double> block(std::span<const T> weight, Index frequency) const;
-  std::vector<T> inverse_weight(const char* where, std::span<const T> weight) const;
+  std::vector<T> inverse_blocks(const char* where, std::span<const T> weight,
+                                bool transposed) const;
   template <class TileBackward>
   void backward_through(const ConstMatrixMap<T>& delta_y, MatrixMap<T> delta_x,
                         const TileBackward& tile_backward) const;
