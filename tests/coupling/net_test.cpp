@@ -246,6 +246,34 @@ TEST(CouplingNet, ExactSumsAreTheSameHoweverSamplesAreSplit) {
   }
 }
 
+// 17 x 19 planes: 40 samples are 40 blocks, more than the parts in which sums are added up.
+TEST(CouplingNet, SumsOverManyBlocksAreThoseOfTheirSamples) {
+  const NetShape shape{1, 2, 17, 19, 3};
+  const Products products(ProductBackend::openblas);
+  const CouplingNet<double> net(shape, products);
+  const Index batch = 40;
+  const std::vector<double> flat = random_net<double>(shape, /*seed=*/5);
+  const auto parameters = net_spans<const double>(shape, flat);
+  const Matrix<double> x = normal_matrix<double>(net.input_size(), batch, /*seed=*/6);
+  const Matrix<double> delta = normal_matrix<double>(net.output_size(), batch, /*seed=*/7);
+  const auto gradient_of = [&](Index begin, Index count, std::vector<double>& gradient) {
+    Matrix<double> delta_x = Matrix<double>::Zero(x.rows(), count);
+    std::vector<double> kept(static_cast<std::size_t>(count * net.kept_size()));
+    net.forward(parameters, {x.col(begin).data(), x.rows()}, count, kept);
+    net.backward(parameters, {x.col(begin).data(), x.rows()}, count, kept,
+                 {delta.col(begin).data(), delta.rows()}, {delta_x.data(), x.rows()},
+                 net_spans<double>(shape, gradient));
+  };
+  std::vector<double> whole(flat.size());
+  std::vector<double> by_sample(flat.size());
+
+  gradient_of(0, batch, whole);
+
+  for (Index n = 0; n < batch; ++n) gradient_of(n, 1, by_sample);
+  // 13,000 terms of size 1 in another order
+  for (std::size_t i = 0; i < flat.size(); ++i) EXPECT_NEAR(whole[i], by_sample[i], 1e-10);
+}
+
 TEST(CouplingNet, RefusesSizesThatAreNotPositive) {
   const Products products(ProductBackend::openblas);
   EXPECT_THROW(CouplingNet<float>({0, 2, 4, 4, 8}, products), UsageError);
