@@ -13,13 +13,13 @@ namespace relgrad::cli {
 namespace {
 
 std::vector<Option> step_options(AuditOrderOptions& options) {
-  const Range<std::int64_t> steps{.least = 0, .most = std::int64_t{1} << 40};
+  const Limits<std::int64_t> steps{.least = 0, .most = std::int64_t{1} << 40};
   return group(
       "Steps",
       {number_option("from-step", options.from_step, steps, "steps",
                      "first step to print; a run begins with step 0"),
        number_option("to-step", options.to_step, steps, "steps", "print the steps before this one"),
-       number_option("ranks", options.ranks, Range<std::int64_t>{.least = 1, .most = 1 << 20},
+       number_option("ranks", options.ranks, Limits<std::int64_t>{.least = 1, .most = 1 << 20},
                      "ranks", "number of ranks; the part of each is shown"),
        switch_option("json", options.json, "print one JSON object per line")});
 }

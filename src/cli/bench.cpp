@@ -34,7 +34,7 @@ Command bench_command() {
       "all threads of one rank. Bandwidth: three arrays larger than the caches, updated in place.";
   command.exit_codes = {0, 1, 2, 6};
   command.set_positional = [what](const std::string& text) { *what = text; };
-  const Range<std::int64_t> positive{.least = 1, .most = 1 << 20};
+  const Limits<std::int64_t> positive{.least = 1, .most = 1 << 20};
   command.options = joined(
       {group(
            "Step",
@@ -52,7 +52,7 @@ Command bench_command() {
                 "exchange", options->exchange, {"auto", "dense", "sharded", "factor", "row"},
                 "how ranks combine their gradients; with bench exchange, auto times all of them"),
             number_option("row-groups", options->row_groups,
-                          Range<std::int64_t>{.least = 0, .most = 1 << 20}, "ranks",
+                          Limits<std::int64_t>{.least = 0, .most = 1 << 20}, "ranks",
                           "with --exchange row: number of ranks that share every W; 0: all ranks"),
             choice_option("products", options->products, {"auto", "openblas", "onednn", "ordered"},
                           "library for matrix products; auto: the fastest for each shape, measured "
@@ -63,14 +63,14 @@ Command bench_command() {
             switch_option("deterministic", options->deterministic,
                           "time steps with and without --deterministic, by turns"),
             number_option("threads", options->threads,
-                          Range<std::int64_t>{.least = 1, .most = 1024}, "threads",
+                          Limits<std::int64_t>{.least = 1, .most = 1024}, "threads",
                           "threads per rank"),
-            number_option("seed", options->seed, Range<std::uint64_t>{}, "",
+            number_option("seed", options->seed, Limits<std::uint64_t>{}, "",
                           "seed of weights and data")}),
        group("Measurement",
              {number_option("steps", options->steps, positive, "steps", "number of timed steps"),
               number_option("warmup", options->warmup,
-                            Range<std::int64_t>{.least = 0, .most = 1 << 20}, "steps",
+                            Limits<std::int64_t>{.least = 0, .most = 1 << 20}, "steps",
                             "number of steps before timing starts"),
               text_option("json", options->json, "FILE", "a file, or - for standard output",
                           "also write the figures as JSON"),

@@ -14,10 +14,10 @@ std::vector<Option> data_options(EvaluateOptions& options) {
        text_option("split", options.split, "NAME", "a split of the data set",
                    "split to evaluate: train, val or test"),
        number_option(
-           "draws", options.draws, Range<std::int64_t>{.least = 1, .most = 100000}, "draws",
+           "draws", options.draws, Limits<std::int64_t>{.least = 1, .most = 100000}, "draws",
            "draws of dequantization noise per sample; their log-likelihoods are averaged"),
        number_option("batch-size", options.batch_size,
-                     Range<std::int64_t>{.least = 1, .most = 1 << 24}, "samples",
+                     Limits<std::int64_t>{.least = 1, .most = 1 << 24}, "samples",
                      "number of samples that a rank computes at once")});
 }
 

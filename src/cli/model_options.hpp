@@ -24,15 +24,15 @@ template <class Options>
 std::vector<Option> computing_options(Options& options) {
   return group(
       "Computing",
-      {number_option("threads", options.threads, Range<std::int64_t>{.least = 1, .most = 1024},
+      {number_option("threads", options.threads, Limits<std::int64_t>{.least = 1, .most = 1024},
                      "threads", "threads per rank"),
        choice_option("products", options.products, {"auto", "openblas", "onednn"},
                      "library for matrix products; auto: the fastest that is built in"),
        number_option("row-groups", options.row_groups,
-                     Range<std::int64_t>{.least = 0, .most = 1 << 20}, "ranks",
+                     Limits<std::int64_t>{.least = 0, .most = 1 << 20}, "ranks",
                      "number of ranks that share every W by columns, for models too large for one "
                      "rank; must divide the number of ranks; 0: all ranks"),
-       number_option("seed", options.seed, Range<std::uint64_t>{}, "",
+       number_option("seed", options.seed, Limits<std::uint64_t>{}, "",
                      "seed of the random draws")});
 }
 

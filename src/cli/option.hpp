@@ -28,7 +28,7 @@ struct Option {
 // The `target` of each of these must outlive the Option; its value now is the default.
 
 template <class Number>
-Option number_option(const std::string& name, Number& target, const Range<Number>& range,
+Option number_option(const std::string& name, Number& target, const Limits<Number>& range,
                      const std::string& unit, const std::string& meaning) {
   const Number example = target;
   return {

@@ -25,20 +25,20 @@ Command plan_command() {
       {"mpirun -n 2 relgrad plan --dim 784 --measure --compare",
        "these ranks and their network, measured; prediction beside measured steps"}};
   command.exit_codes = {0, 1, 2, 6};
-  const Range<std::int64_t> positive{.least = 1, .most = 1 << 20};
-  const Range<std::int64_t> from_zero{.least = 0, .most = 1 << 20};
-  const Range<double> above_zero{.least = 0, .least_allowed = false};
+  const Limits<std::int64_t> positive{.least = 1, .most = 1 << 20};
+  const Limits<std::int64_t> from_zero{.least = 0, .most = 1 << 20};
+  const Limits<double> above_zero{.least = 0, .least_allowed = false};
   command.options = joined(
       {group("Step",
              {number_option("dim", options->dim, positive, "", "dimension D of a sample"),
               number_option("layers", options->layers, positive, "", "number of linear layers"),
               number_option("batch-size", options->batch_size,
-                            Range<std::int64_t>{.least = 1, .most = 1 << 24}, "samples",
+                            Limits<std::int64_t>{.least = 1, .most = 1 << 24}, "samples",
                             "samples per step, of all ranks together"),
               number_option("ranks", options->ranks, from_zero, "ranks",
                             "number of ranks; 0: as many as were started"),
               number_option("threads", options->threads,
-                            Range<std::int64_t>{.least = 1, .most = 1024}, "threads",
+                            Limits<std::int64_t>{.least = 1, .most = 1024}, "threads",
                             "threads per rank"),
               choice_option("activation", options->activation,
                             {"spline", "smooth-leaky-relu", "leaky-tanh", "none"},
@@ -54,11 +54,11 @@ Command plan_command() {
                             "speed of one thread in matrix products"),
               number_option("memory-gbps", options->memory_gbps, above_zero, "GB/s",
                             "memory bandwidth of one rank"),
-              number_option("memory-gib", options->memory_gib, Range<double>{.least = 0}, "GiB",
+              number_option("memory-gib", options->memory_gib, Limits<double>{.least = 0}, "GiB",
                             "memory limit per rank; 0: no limit"),
               number_option("link-gbps", options->link_gbps, above_zero, "Gbit/s",
                             "network bandwidth of one rank"),
-              number_option("latency-us", options->latency_us, Range<double>{.least = 0}, "us",
+              number_option("latency-us", options->latency_us, Limits<double>{.least = 0}, "us",
                             "latency of one message between two ranks")}),
        group(
            "Machine, as measured",

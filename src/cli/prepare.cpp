@@ -15,7 +15,7 @@ namespace {
 /// A number that may be left away.
 Option optional_count(const std::string& name, std::optional<std::uint64_t>& target,
                       const std::string& meaning) {
-  const Range<std::uint64_t> range{.least = 1};
+  const Limits<std::uint64_t> range{.least = 1};
   const auto set = [=, &target](const std::string& text) {
     target = read_number<std::uint64_t>(name, text, range, 1000);
   };
@@ -63,9 +63,9 @@ std::vector<Option> synthetic_options(PrepareOptions& options) {
                             "data drawn by the program; images: with structure; flow: a random "
                             "flow of known entropy; ica: mixed independent sources, kept in "
                             "/sources; toy: a density in the plane"),
-                number_option("rows", options.rows, Range<std::uint64_t>{.least = 1}, "rows",
+                number_option("rows", options.rows, Limits<std::uint64_t>{.least = 1}, "rows",
                               "number of rows of the training split"),
-                number_option("seed", options.seed, Range<std::uint64_t>{}, "",
+                number_option("seed", options.seed, Limits<std::uint64_t>{}, "",
                               "seed of the random draws")});
 }
 
@@ -108,7 +108,7 @@ Command prepare_command(const std::string& command_line) {
              {path_option("output", options->output, "DIR", "data set directory to create"),
               text_option("name", options->name, "NAME", "a word",
                           "name of the data set; by default the last part of --output"),
-              number_option("rows-per-shard", options->rows_per_shard, Range<std::uint64_t>{},
+              number_option("rows-per-shard", options->rows_per_shard, Limits<std::uint64_t>{},
                             "rows", "rows per HDF5 file; 0: files of about 256 MiB")}),
        input_options(*options), synthetic_options(*options)});
   command.check = [options] { check(*options); };

@@ -25,7 +25,7 @@ Command sample_command() {
              {text_option("output", options->output, "FILE", "a .png or .h5 file to make",
                           "file to write; .png: a grid of images; .h5: numbers, for any data"),
               number_option("count", options->count,
-                            Range<std::int64_t>{.least = 1, .most = 1000000000}, "samples",
+                            Limits<std::int64_t>{.least = 1, .most = 1000000000}, "samples",
                             "number of samples"),
               number_option("temperature", options->temperature, above(0.0), "",
                             "factor on the latent draws; below 1: samples closer to the mode"),

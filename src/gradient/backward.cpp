@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "gradient/convolution_gradient.hpp"
 #include "gradient/linear_gradient.hpp"
 #include "relgrad/core/error.hpp"
 
@@ -37,6 +38,9 @@ class OwnGradient final : public LayerGradient<T> {
  public:
   explicit OwnGradient(const DifferentiableLayer<T>& layer) : layer_(&layer) {}
   void backward(LayerPass<T> pass, LayerDelta<T> delta, GradientSink<T>& sink) override {
+    if (layer_->has_sample_independent_part()) {
+      log_abs_det_ = layer_->sample_independent_log_abs_det();
+    }
     layer_->backward(pass, delta, sink);
   }
   void take_exact_sums(StepSums<T>& sums) override { layer_->take_exact_sums(sums); }
@@ -44,8 +48,11 @@ class OwnGradient final : public LayerGradient<T> {
     return layer_->has_sample_independent_part() ? std::nullopt : std::optional(0.0);
   }
 
+  std::optional<double> log_abs_det() const override { return log_abs_det_; }
+
  private:
   const DifferentiableLayer<T>* layer_;
+  double log_abs_det_ = 0;
 };
 
 template <class T>
@@ -53,6 +60,9 @@ class MakeGradient final : public LayerVisitor<T> {
  public:
   explicit MakeGradient(const GradientOptions& options) : options_(options) {}
   void visit(LinearLayer<T>& layer) override { made = make_linear_gradient(layer, options_); }
+  void visit(ConvolutionLayer<T>& layer) override {
+    made = make_convolution_gradient(layer, options_);
+  }
   void visit(DifferentiableLayer<T>& layer) override {
     made = std::make_unique<OwnGradient<T>>(layer);
   }
@@ -99,6 +109,17 @@ void FlowGradient<T>::take_exact_sums(StepSums<T>& sums) {
 template <class T>
 void FlowGradient<T>::finish(const StepSums<T>& sums) {
   for (auto& layer : layers_) layer->finish(sums);
+}
+
+template <class T>
+std::optional<double> FlowGradient<T>::log_abs_det() const {
+  double sum = 0;
+  for (const auto& layer : layers_) {
+    const auto part = layer->log_abs_det();
+    if (!part) return {};
+    sum += *part;
+  }
+  return sum;
 }
 
 template <class T>

@@ -39,6 +39,7 @@ template <class T>
 class LinearLayers final : public LayerVisitor<T> {
  public:
   void visit(LinearLayer<T>& layer) override { found.push_back(&layer); }
+  void visit(ConvolutionLayer<T>& /*layer*/) override {}
   void visit(DifferentiableLayer<T>& /*layer*/) override {}
   std::vector<LinearLayer<T>*> found;
 };
@@ -53,7 +54,8 @@ Flow<T>::Flow(const FlowSpec& spec, const Products& products, RowGroup<T>* row_g
       products_(std::make_unique<Products>(products)) {
   SampleShape shape = spec.sample;
   for (std::size_t i = 0; i < spec.layers.size(); ++i) {
-    layers_.push_back(make_layer<T>(spec.layers[i], {*parameters_, *products_, shape, row_group},
+    layers_.push_back(make_layer<T>(spec.layers[i],
+                                    {*parameters_, *products_, shape, spec.latent, row_group},
                                     fmt::format("layer/{}", i)));
     const Layer<T>& layer = *layers_.back();
     shape = layer.shape().out;

@@ -1,41 +1,15 @@
 #include "relgrad/model/linear.hpp"
 
-#include <Eigen/QR>
 #include <cmath>
 #include <vector>
 
+#include "model/random_start.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/core/random.hpp"
 #include "relgrad/linalg/inverse.hpp"
 #include "relgrad/linalg/log_abs_det.hpp"
 #include "relgrad/linalg/lu.hpp"
 
 namespace relgrad {
-
-namespace {
-
-/// Column j of a D x D matrix of standard normal numbers, the same wherever it is drawn.
-void normal_column(std::uint64_t seed, std::uint64_t layer, Index j, std::span<double> column) {
-  const std::uint64_t item = (layer << 32U) | static_cast<std::uint64_t>(j);
-  RandomStream(seed, Purpose::initialize, 0, item).normal(column);
-}
-
-// Haar-distributed orthogonal matrix: Q of a QR with the signs of R's diagonal (Mezzadri 2007).
-Matrix<double> orthogonal_matrix(Index dimension, std::uint64_t seed, std::uint64_t layer) {
-  Matrix<double> normal(dimension, dimension);
-  for (Index j = 0; j < dimension; ++j) {
-    normal_column(seed, layer, j, {normal.col(j).data(), static_cast<std::size_t>(dimension)});
-  }
-  const Eigen::HouseholderQR<Matrix<double>> qr(normal);
-  Matrix<double> q = qr.householderQ();
-  const Vector<double> diagonal = qr.matrixQR().diagonal();
-  for (Index j = 0; j < dimension; ++j) {
-    if (diagonal(j) < 0) q.col(j) *= -1.0;
-  }
-  return q;
-}
-
-}  // namespace
 
 template <class T>
 LinearLayer<T>::LinearLayer(ParameterStore<T>& store, const Products& products,

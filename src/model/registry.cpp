@@ -3,14 +3,57 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <functional>
 
 #include "relgrad/core/error.hpp"
 #include "relgrad/model/activation.hpp"
+#include "relgrad/model/actnorm_layer.hpp"
+#include "relgrad/model/convolution_layer.hpp"
+#include "relgrad/model/coupling_layer.hpp"
 #include "relgrad/model/linear.hpp"
+#include "relgrad/model/spectral_layer.hpp"
 #include "relgrad/model/spline.hpp"
+#include "relgrad/model/squeeze_layer.hpp"
 
 namespace relgrad {
+
+const std::vector<LayerSyntax>& layer_syntax() {
+  static const std::vector<LayerSyntax> rows = {
+      {"linear", "a full D x D matrix and a bias", {}, {}, true},
+      {"conv",
+       "a convolution with as many channels out as in; K x K taps, K = 1, 3, 5 or 7",
+       {{"taps", 3}},
+       {{"zero", "circular", 0}, {"circular", "circular", 1}},
+       true},
+      {"spectral",
+       "a C x C matrix at every frequency of the cosine transform, and back to positions",
+       {},
+       {{"positions", "frequencies", 0}, {"frequencies", "frequencies", 1}},
+       false},
+      {"spline",
+       "monotone rational-quadratic splines of BINS bins on [-BOUND, BOUND], one per pixel and "
+       "channel, per channel, or per channel and ring of frequencies",
+       {{"bins", 12}, {"bound", 6}},
+       {{"pixel", "shared", 0}, {"channel", "shared", 1}, {"ring", "shared", 2}},
+       false},
+      {"smooth-leaky-relu", "a y + (1-a) log(1+e^y)", {{"slope", 0.3}}, {}, false},
+      {"leaky-tanh", "tanh(a y) + c y", {{"scale", 1}, {"slope", 0.3}}, {}, false},
+      {"actnorm", "a scale and a shift per channel, from the first batch", {}, {}, false},
+      {"squeeze", "2 x 2 positions become 4 channels", {}, {}, false},
+      {"coupling",
+       "an affine coupling; HIDDEN channels inside its net",
+       {{"hidden", 64}},
+       {},
+       false},
+      {"split",
+       "half of the channels leave; mean and scale of their density by a net of HIDDEN channels",
+       {{"hidden", 64}},
+       {},
+       false},
+  };
+  return rows;
+}
 
 namespace {
 
@@ -21,13 +64,22 @@ struct Context {
   const std::string& prefix;
   Range own;  // coordinates of this rank
 
-  double setting(const std::string& name) const {
+  double number(const std::string& name) const {
     const auto found = spec.settings.find(name);
-    if (found == spec.settings.end()) {
-      throw UsageError(fmt::format("{} ({}): setting '{}' is missing", prefix, spec.kind, name));
-    }
-    return found->second;
+    if (found != spec.settings.end()) return found->second;
+    const auto syntax = std::ranges::find(layer_syntax(), spec.kind, &LayerSyntax::kind);
+    const auto usual = std::ranges::find(syntax->numbers, name, &LayerNumber::name);
+    return usual == syntax->numbers.end() ? 0 : usual->usual;
   }
+  Index whole_number(const std::string& name) const {
+    const double value = number(name);
+    if (!(value >= 1 && value <= 1e6 && value == static_cast<double>(static_cast<Index>(value)))) {
+      throw UsageError(fmt::format("{} ({}): {} is {}, must be a whole number of at least 1",
+                                   prefix, spec.kind, name, value));
+    }
+    return static_cast<Index>(value);
+  }
+  bool is_on(const std::string& name) const { return number(name) != 0; }
 };
 
 template <class T>
@@ -36,28 +88,61 @@ using Maker = std::function<std::unique_ptr<Layer<T>>(const Context<T>&)>;
 // One line per kind of layer.
 template <class T>
 const std::map<std::string, Maker<T>>& makers() {
+  using Made = std::unique_ptr<Layer<T>>;
   static const std::map<std::string, Maker<T>> table = {
       {"linear",
-       [](const Context<T>& c) {
+       [](const Context<T>& c) -> Made {
          return std::make_unique<LinearLayer<T>>(c.place.store, c.place.products, c.prefix,
                                                  c.place.shape, c.place.row_group,
-                                                 c.spec.settings.contains("inverse"));
+                                                 c.is_on("inverse"));
        }},
-      {"smooth-leaky-relu",
-       [](const Context<T>& c) {
-         return std::make_unique<SmoothLeakyRelu<T>>(c.place.shape, c.own.size(),
-                                                     c.setting("slope"));
+      {"conv",
+       [](const Context<T>& c) -> Made {
+         return std::make_unique<ConvolutionLayer<T>>(
+             c.place.store, c.place.products, c.prefix, c.place.shape, c.whole_number("taps"),
+             c.is_on("circular") ? Padding::circular : Padding::zero, c.is_on("inverse"));
        }},
-      {"leaky-tanh",
-       [](const Context<T>& c) {
-         return std::make_unique<LeakyTanh<T>>(c.place.shape, c.own.size(), c.setting("scale"),
-                                               c.setting("slope"));
+      {"spectral",
+       [](const Context<T>& c) -> Made {
+         return std::make_unique<SpectralLayer<T>>(
+             c.place.store, c.prefix, c.place.shape,
+             c.is_on("frequencies") ? SpectralOutput::frequencies : SpectralOutput::positions);
        }},
       {"spline",
-       [](const Context<T>& c) {
-         return std::make_unique<SplineLayer<T>>(c.place.store, c.prefix, c.place.shape, c.own,
-                                                 static_cast<Index>(c.setting("bins")),
-                                                 c.setting("bound"));
+       [](const Context<T>& c) -> Made {
+         return std::make_unique<SplineLayer<T>>(
+             c.place.store, c.prefix, c.place.shape, c.own, c.whole_number("bins"),
+             c.number("bound"), static_cast<SplineSharing>(static_cast<int>(c.number("shared"))));
+       }},
+      {"smooth-leaky-relu",
+       [](const Context<T>& c) -> Made {
+         return std::make_unique<SmoothLeakyRelu<T>>(c.place.shape, c.own.size(),
+                                                     c.number("slope"));
+       }},
+      {"leaky-tanh",
+       [](const Context<T>& c) -> Made {
+         return std::make_unique<LeakyTanh<T>>(c.place.shape, c.own.size(), c.number("scale"),
+                                               c.number("slope"));
+       }},
+      {"actnorm",
+       [](const Context<T>& c) -> Made {
+         return std::make_unique<ActnormLayer<T>>(c.place.store, c.prefix, c.place.shape);
+       }},
+      {"squeeze",
+       [](const Context<T>& c) -> Made {
+         return std::make_unique<SqueezeLayer<T>>(c.prefix, c.place.shape);
+       }},
+      {"coupling",
+       [](const Context<T>& c) -> Made {
+         return std::make_unique<CouplingLayer<T>>(c.place.store, c.place.products, c.prefix,
+                                                   c.place.shape, c.whole_number("hidden"),
+                                                   SecondHalf::stays, c.place.latent);
+       }},
+      {"split",
+       [](const Context<T>& c) -> Made {
+         return std::make_unique<CouplingLayer<T>>(c.place.store, c.place.products, c.prefix,
+                                                   c.place.shape, c.whole_number("hidden"),
+                                                   SecondHalf::leaves, c.place.latent);
        }},
   };
   return table;
@@ -67,7 +152,7 @@ const std::map<std::string, Maker<T>>& makers() {
 
 std::vector<std::string> layer_kinds() {
   std::vector<std::string> kinds;
-  for (const auto& [kind, maker] : makers<double>()) kinds.push_back(kind);
+  for (const LayerSyntax& row : layer_syntax()) kinds.push_back(row.kind);
   return kinds;
 }
 

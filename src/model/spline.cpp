@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <numbers>
 #include <utility>
 
 #include "model/columns.hpp"
@@ -50,11 +52,29 @@ T inverse_at(const T* knots, Index bins, Index lane, T output) {
                 output);
 }
 
+/// The group of every coordinate.
+std::vector<Index> groups_of(const SampleShape& shape, SplineSharing sharing) {
+  constexpr Index rings = 24;
+  std::vector<Index> groups;
+  for (Index c = 0; c < shape.channels; ++c) {
+    for (Index u = 0; u < shape.height; ++u) {
+      for (Index v = 0; v < shape.width; ++v) {
+        const double x = static_cast<double>(u) / static_cast<double>(shape.height);
+        const double y = static_cast<double>(v) / static_cast<double>(shape.width);
+        const auto ring = static_cast<Index>(std::hypot(x, y) / std::numbers::sqrt2 * rings);
+        groups.push_back(sharing == SplineSharing::channel ? c : c * rings + ring);
+      }
+    }
+  }
+  return groups;
+}
+
 }  // namespace
 
 template <class T>
 SplineLayer<T>::SplineLayer(ParameterStore<T>& store, const std::string& prefix,
-                            const SampleShape& shape, const Range& own, Index bins, double bound)
+                            const SampleShape& shape, const Range& own, Index bins, double bound,
+                            SplineSharing sharing)
     : store_(&store),
       shape_(shape),
       dimension_(shape.size()),
@@ -69,10 +89,17 @@ SplineLayer<T>::SplineLayer(ParameterStore<T>& store, const std::string& prefix,
     throw UsageError(
         fmt::format("{}: spline bound is {}, must be positive. Use 4.", prefix, bound));
   }
+  groups_ = dimension_;
+  if (sharing != SplineSharing::pixel) {
+    group_ = groups_of(shape, sharing);
+    groups_ = 1 + *std::ranges::max_element(group_);
+    every_.resize(static_cast<std::size_t>(dimension_ * (3 * bins + 1)));
+    every_sum_.resize(every_.size());
+  }
   const ParameterUse use{.rate = ParameterUse::Rate::elementwise};
-  widths_id_ = store.add(prefix + "/widths", use, dimension_, bins);
-  heights_id_ = store.add(prefix + "/heights", use, dimension_, bins);
-  slopes_id_ = store.add(prefix + "/slopes", use, dimension_, bins + 1);
+  widths_id_ = store.add(prefix + "/widths", use, groups_, bins);
+  heights_id_ = store.add(prefix + "/heights", use, groups_, bins);
+  slopes_id_ = store.add(prefix + "/slopes", use, groups_, bins + 1);
   const auto tiles = static_cast<std::size_t>(tile_count(own.size()));
   knots_.resize(tiles * kernels::spline_knots_size(static_cast<int>(bins)));
   chain_.resize(tiles * kernels::spline_chain_size(static_cast<int>(bins)));
@@ -91,11 +118,60 @@ kernels::TileShape SplineLayer<T>::batch_shape(Index tile) const {
 }
 
 template <class T>
+void SplineLayer<T>::spread(std::span<const T> values, Index columns, T* every) const {
+  for (Index k = 0; k < columns; ++k) {
+    const T* of_groups = values.data() + k * groups_;
+    T* column = every + k * dimension_;
+    for (Index i = 0; i < dimension_; ++i)
+      column[i] = of_groups[group_[static_cast<std::size_t>(i)]];
+  }
+}
+
+template <class T>
+void SplineLayer<T>::collect(const T* every, Index columns, std::span<T> sums) const {
+  for (Index k = 0; k < columns; ++k) {
+    T* of_groups = sums.data() + k * groups_;
+    const T* column = every + k * dimension_;
+    for (Index i = 0; i < dimension_; ++i) {
+      of_groups[group_[static_cast<std::size_t>(i)]] += column[i];
+    }
+  }
+}
+
+template <class T>
+typename SplineLayer<T>::EverySum SplineLayer<T>::begin_sums(ParameterSums<T>& sums) const {
+  if (!is_shared()) {
+    return {sums.sum(widths_id_).data(), sums.sum(heights_id_).data(), sums.sum(slopes_id_).data()};
+  }
+  std::ranges::fill(every_sum_, T(0));
+  T* every = every_sum_.data();
+  return {every, every + dimension_ * bins_, every + 2 * dimension_ * bins_};
+}
+
+template <class T>
+void SplineLayer<T>::end_sums(ParameterSums<T>& sums) const {
+  if (!is_shared()) return;
+  const T* every = every_sum_.data();
+  collect(every, bins_, sums.sum(widths_id_));
+  collect(every + dimension_ * bins_, bins_, sums.sum(heights_id_));
+  collect(every + 2 * dimension_ * bins_, bins_ + 1, sums.sum(slopes_id_));
+}
+
+template <class T>
 void SplineLayer<T>::prepare() {
   const auto& store = std::as_const(*store_);
   const T* widths = store.values(widths_id_).data();
   const T* heights = store.values(heights_id_).data();
   const T* slopes = store.values(slopes_id_).data();
+  if (is_shared()) {
+    T* every = every_.data();
+    spread(store.values(widths_id_), bins_, every);
+    spread(store.values(heights_id_), bins_, every + dimension_ * bins_);
+    spread(store.values(slopes_id_), bins_ + 1, every + 2 * dimension_ * bins_);
+    widths = every;
+    heights = every + dimension_ * bins_;
+    slopes = every + 2 * dimension_ * bins_;
+  }
   const auto knots_size = static_cast<Index>(kernels::spline_knots_size(static_cast<int>(bins_)));
   const auto chain_size = static_cast<Index>(kernels::spline_chain_size(static_cast<int>(bins_)));
   for_each_sample(bins_ * lanes_max, tile_count(own_.size()), [&](Index tile) {
@@ -150,9 +226,10 @@ void SplineLayer<T>::backward(LayerPass<T> pass, LayerDelta<T> delta, GradientSi
   check_size("SplineLayer::backward", "rows of the batch", input.rows(), own_.size());
   check_size("SplineLayer::backward", "columns of delta_out", delta_out.cols(), input.cols());
   check_size("SplineLayer::backward", "columns of delta_in", delta_in.cols(), input.cols());
-  T* widths = sink.sum(widths_id_).data();
-  T* heights = sink.sum(heights_id_).data();
-  T* slopes = sink.sum(slopes_id_).data();
+  const EverySum sums_of = begin_sums(sink);
+  T* widths = sums_of.widths;
+  T* heights = sums_of.heights;
+  T* slopes = sums_of.slopes;
   const auto knots_size = static_cast<Index>(kernels::spline_knots_size(static_cast<int>(bins_)));
   const auto chain_size = static_cast<Index>(kernels::spline_chain_size(static_cast<int>(bins_)));
   const std::size_t sums_size = kernels::spline_sums_size(static_cast<int>(bins_));
@@ -187,6 +264,7 @@ void SplineLayer<T>::backward(LayerPass<T> pass, LayerDelta<T> delta, GradientSi
                           chain_.data() + tile * chain_size, static_cast<T>(bound_), widths + raw,
                           heights + raw, slopes + raw);
   });
+  if (!exact) end_sums(sink);
   const ParameterGradient<T> all[] = {
       {widths_id_, {}, {}}, {heights_id_, {}, {}}, {slopes_id_, {}, {}}};
   sink.give(all);
@@ -202,9 +280,10 @@ template <class T>
 void SplineLayer<T>::take_exact_sums(StepSums<T>& step) const {
   const std::optional<ExactSums> exact = step.exact(widths_id_, exact_size());
   if (!exact) return;
-  T* widths = step.sum(widths_id_).data();
-  T* heights = step.sum(heights_id_).data();
-  T* slopes = step.sum(slopes_id_).data();
+  const EverySum sums_of = begin_sums(step);
+  T* widths = sums_of.widths;
+  T* heights = sums_of.heights;
+  T* slopes = sums_of.slopes;
   const std::size_t size = kernels::spline_condensed_size(static_cast<int>(bins_));
   const auto chain_size = static_cast<Index>(kernels::spline_chain_size(static_cast<int>(bins_)));
   for_each_index(tile_count(own_.size()), true, [&](Index tile) {
@@ -216,6 +295,7 @@ void SplineLayer<T>::take_exact_sums(StepSums<T>& step) const {
                           chain_.data() + tile * chain_size, static_cast<T>(bound_), widths + first,
                           heights + first, slopes + first);
   });
+  end_sums(step);
 }
 
 template class SplineLayer<float>;

@@ -7,6 +7,7 @@
 #include "options/option_value.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
+#include "relgrad/model/model_line.hpp"
 
 namespace relgrad {
 
@@ -19,7 +20,7 @@ using Integer = std::int64_t;
 /// A number of type Integer, std::uint64_t or double; the default is the example in errors.
 template <class Number>
 OptionDescription number(const std::string& name, Number TrainOptions::*field,
-                         const Range<Number>& range, const std::string& unit,
+                         const Limits<Number>& range, const std::string& unit,
                          const std::string& meaning, OnResume on_resume) {
   OptionDescription row{name,      "",           std::is_integral_v<Number> ? "N" : "X",
                         unit,      range.text(), meaning,
@@ -64,6 +65,27 @@ OptionDescription retired(const std::string& name, const std::string& since) {
   return row;
 }
 
+OptionDescription model_line_option() {
+  OptionDescription row{"model",
+                        "",
+                        "LINE",
+                        "",
+                        "layers in order, or a name",
+                        "the layers in one line, in place of --layers, --activation and "
+                        "--last-activation: e.g. \"spectral 3*(conv:3 spline:8) squeeze "
+                        "3*(conv:3 spline:8)\"; names: snf-conv, glow:LEVELSxSTEPS[:HIDDEN] "
+                        "(docs/models.md)",
+                        frozen,
+                        {},
+                        {}};
+  row.set = [](TrainOptions& options, const std::string& text) {
+    if (!text.empty()) parse_model_line(text);  // throws
+    options.model = text;
+  };
+  row.get = [](const TrainOptions& options) { return options.model; };
+  return row;
+}
+
 OptionDescription boolean(const std::string& name, bool TrainOptions::*field,
                           const std::string& meaning, OnResume on_resume) {
   OptionDescription row{name, "", "", "", "true | false", meaning, on_resume, {}, {}};
@@ -74,7 +96,7 @@ OptionDescription boolean(const std::string& name, bool TrainOptions::*field,
   return row;
 }
 
-const Range<double> fraction{.least = 0, .most = 1, .most_allowed = false};
+const Limits<double> fraction{.least = 0, .most = 1, .most_allowed = false};
 
 Rows place_rows() {
   using O = TrainOptions;
@@ -93,7 +115,8 @@ Rows model_rows() {
   std::vector<std::string> last{"auto"};
   last.insert(last.end(), kinds.begin(), kinds.end());
   return {
-      number("layers", &O::layers, Range<Integer>{.least = 1, .most = 1000}, "layers",
+      model_line_option(),
+      number("layers", &O::layers, Limits<Integer>{.least = 1, .most = 1000}, "layers",
              "number of linear layers; each has a full D x D matrix and a bias", frozen),
       choice("activation", &O::activation, kinds, "element-wise map between linear layers", frozen),
       choice("last-activation", &O::last_activation, last,
@@ -101,14 +124,14 @@ Rows model_rows() {
              "spline, else none",
              frozen),
       number("leaky-slope", &O::leaky_slope,
-             Range<double>{.least = 0, .most = 1, .least_allowed = false, .most_allowed = false},
+             Limits<double>{.least = 0, .most = 1, .least_allowed = false, .most_allowed = false},
              "",
              "slope a of the smooth leaky ReLU a y + (1-a) log(1+e^y); slope c of the leaky tanh "
              "tanh(a y) + c y",
              frozen),
       number("tanh-scale", &O::tanh_scale, above(0.0), "",
              "scale a of the leaky tanh tanh(a y) + c y", frozen),
-      number("spline-bins", &O::spline_bins, Range<Integer>{.least = 2, .most = 128}, "bins",
+      number("spline-bins", &O::spline_bins, Limits<Integer>{.least = 2, .most = 128}, "bins",
              "number of bins of each dimension's monotone rational-quadratic spline", frozen),
       number("spline-bound", &O::spline_bound, above(0.0), "",
              "splines bend within [-bound, bound] and are linear outside", frozen),
@@ -124,7 +147,7 @@ Rows model_rows() {
              "standardize for real data",
              frozen),
       number("logit-a", &O::logit_a,
-             Range<double>{.least = 0, .most = 0.5, .least_allowed = false, .most_allowed = false},
+             Limits<double>{.least = 0, .most = 0.5, .least_allowed = false, .most_allowed = false},
              "", "a of the logit transform logit(a + (1 - 2a) u), u in (0, 1)", frozen),
       choice("latent", &O::latent, {"normal", "logistic", "hyperbolic-secant", "laplace"},
              "density of each latent coordinate", frozen),
@@ -205,9 +228,9 @@ Rows gradient_rows() {
 Rows budget_rows() {
   using O = TrainOptions;
   return {
-      number("batch-size", &O::batch_size, Range<Integer>{.least = 1, .most = 1 << 24}, "samples",
+      number("batch-size", &O::batch_size, Limits<Integer>{.least = 1, .most = 1 << 24}, "samples",
              "samples per step, of all ranks together", resumable),
-      number("epochs", &O::epochs, Range<Integer>{.least = 1, .most = 1000000000}, "epochs",
+      number("epochs", &O::epochs, Limits<Integer>{.least = 1, .most = 1000000000}, "epochs",
              "passes over the training split", resumable),
       number("max-steps", &O::max_steps, at_least<Integer>(0), "steps",
              "end after this many steps; 0: --epochs decides", resumable),
@@ -219,7 +242,7 @@ Rows budget_rows() {
              free),
       number("patience", &O::patience, at_least<Integer>(0), "evaluations",
              "end after this many validations without a new best one; 0: off", resumable),
-      number("seed", &O::seed, Range<std::uint64_t>{}, "",
+      number("seed", &O::seed, Limits<std::uint64_t>{}, "",
              "seed of the initial weights, the order of samples and the noise", frozen),
   };
 }
@@ -248,11 +271,11 @@ Rows parallel_rows() {
              "or with --deterministic)",
              resumable),
       number(
-          "row-groups", &O::row_groups, Range<Integer>{.least = 0, .most = 1 << 20}, "ranks",
+          "row-groups", &O::row_groups, Limits<Integer>{.least = 0, .most = 1 << 20}, "ranks",
           "with --exchange row: number of ranks that share every W, a divisor of all; 0: all ranks",
           resumable),
       retired("overlap", "gained less than 10 % of a step, and is gone since 0.2"),
-      number("threads", &O::threads, Range<Integer>{.least = 1, .most = 1024}, "threads",
+      number("threads", &O::threads, Limits<Integer>{.least = 1, .most = 1024}, "threads",
              "threads per rank", free),
       choice("products", &O::products, {"auto", "openblas", "onednn", "ordered"},
              "library for matrix products; auto: the fastest for each shape, measured at the "
@@ -283,8 +306,8 @@ Rows run_directory_rows() {
              "epochs between validations", free),
       number("eval-samples", &O::eval_samples, at_least<Integer>(0), "samples",
              "number of validation samples used during training; 0: all", resumable),
-      number("keep-last", &O::keep_last, Range<Integer>{.least = 2, .most = 1000000}, "checkpoints",
-             "number of newest checkpoints to keep", free),
+      number("keep-last", &O::keep_last, Limits<Integer>{.least = 2, .most = 1000000},
+             "checkpoints", "number of newest checkpoints to keep", free),
       number("keep-every", &O::keep_every, at_least<Integer>(0), "checkpoints",
              "every n-th checkpoint is kept for good; 0: none", free),
       number("log-every", &O::log_every, at_least<Integer>(0), "steps",

@@ -57,13 +57,13 @@ bool is_digits(std::string_view text) {
 }  // namespace
 
 template <class Number>
-bool Range<Number>::contains(Number value) const {
+bool Limits<Number>::contains(Number value) const {
   return (least_allowed ? value >= least : value > least) &&
          (most_allowed ? value <= most : value < most);
 }
 
 template <class Number>
-std::string Range<Number>::text() const {
+std::string Limits<Number>::text() const {
   const bool has_least = least != std::numeric_limits<Number>::lowest();
   const bool has_most = most != std::numeric_limits<Number>::max();
   if (has_least && has_most && least_allowed && most_allowed) {
@@ -80,7 +80,7 @@ std::string Range<Number>::text() const {
 }
 
 template <class Number>
-Number read_number(const std::string& option, const std::string& text, const Range<Number>& range,
+Number read_number(const std::string& option, const std::string& text, const Limits<Number>& range,
                    Number example) {
   Number value{};
   const char* const end = text.data() + text.size();
@@ -143,10 +143,10 @@ std::string did_you_mean(const std::string& text, const std::vector<std::string>
   return nearest ? fmt::format("; did you mean {}{}?", prefix, *nearest) : "";
 }
 
-#define RELGRAD_INSTANTIATE(Number)                                                         \
-  template struct Range<Number>;                                                            \
-  template Number read_number(const std::string&, const std::string&, const Range<Number>&, \
-                              Number);                                                      \
+#define RELGRAD_INSTANTIATE(Number)                                                          \
+  template struct Limits<Number>;                                                            \
+  template Number read_number(const std::string&, const std::string&, const Limits<Number>&, \
+                              Number);                                                       \
   template std::string number_text(Number);
 RELGRAD_INSTANTIATE(std::int64_t)
 RELGRAD_INSTANTIATE(std::uint64_t)

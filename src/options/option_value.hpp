@@ -10,7 +10,7 @@ namespace relgrad {
 
 /// The values an option may take; its text ("> 0", "2 ... 256") is what --help and errors show.
 template <class Number>
-struct Range {
+struct Limits {
   Number least = std::numeric_limits<Number>::lowest();
   Number most = std::numeric_limits<Number>::max();
   bool least_allowed = true;
@@ -19,11 +19,11 @@ struct Range {
   std::string text() const;
 };
 template <class Number>
-Range<Number> at_least(Number least) {
+Limits<Number> at_least(Number least) {
   return {.least = least};
 }
 template <class Number>
-Range<Number> above(Number least) {
+Limits<Number> above(Number least) {
   return {.least = least, .least_allowed = false};
 }
 
@@ -32,7 +32,7 @@ Range<Number> above(Number least) {
 /// @param example  a value that works, for the message
 /// @throws UsageError "--lr: -1 is out of range (> 0); try 0.001".
 template <class Number>
-Number read_number(const std::string& option, const std::string& text, const Range<Number>& range,
+Number read_number(const std::string& option, const std::string& text, const Limits<Number>& range,
                    Number example);
 
 /// true, on, yes, 1 or false, off, no, 0. @throws UsageError.

@@ -13,6 +13,7 @@ struct TrainOptions {
   std::string resume = "never";  // --resume: never | auto | checkpoint directory
 
   // model (frozen over a resume)
+  std::string model;                     // the layers in one line; empty: by the options below
   std::int64_t layers = 2;               // linear layers
   std::string activation = "spline";     // spline | smooth-leaky-relu | leaky-tanh | none
   std::string last_activation = "auto";  // auto (spline after spline, else none) | none | a kind

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "relgrad/core/error.hpp"
 #include "relgrad/mpi/agreement.hpp"
 
@@ -17,9 +19,18 @@ constexpr std::int64_t dimensions_per_sample = 16;
 
 template <class T>
 LogAbsDetTracker<T>::LogAbsDetTracker(const TrainOptions& options, const Exchange<T>& exchange,
-                                      Index dimension)
+                                      const Flow<T>& flow)
     : why_not_(why_log_abs_det_is_not_tracked(parse_optimizer_kind(options.optimizer),
                                               parse_gradient_kind(options.gradient), exchange)) {
+  const Index dimension = flow.dimension();
+  bool has_others = false;
+  const auto linear = flow.linear_layers();
+  for (std::size_t i = 0; i < flow.layer_count(); ++i) {
+    has_others |= flow.layer(i).has_sample_independent_part() &&
+                  std::ranges::count(linear, &flow.layer(i)) == 0;
+  }
+  is_computed_ = linear.empty() && options.gradient != "self-normalizing";
+  if (why_not_.empty() && has_others) why_not_ = "not all layers are full matrices";
   if (options.track_log_det == "on" && !why_not_.empty()) {
     mpi::throw_on_all_ranks(UsageError(
         fmt::format("--track-log-det: on is not possible: {}; leave it at auto", why_not_)));
@@ -38,6 +49,7 @@ LogAbsDetTracker<T>::LogAbsDetTracker(const TrainOptions& options, const Exchang
 
 template <class T>
 std::string LogAbsDetTracker<T>::in_words() const {
+  if (is_computed_) return "log|det|: exact, computed at every step";
   if (tracks_) return "log|det| between evaluations: exact, tracked from step to step";
   return "log|det| between evaluations: the value of the last one (" + why_not_ + ")";
 }

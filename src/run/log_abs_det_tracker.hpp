@@ -14,9 +14,8 @@ namespace relgrad {
 template <class T>
 class LogAbsDetTracker {
  public:
-  /// @param dimension  D
   /// @throws UsageError on every rank if --track-log-det is on and cannot be.
-  LogAbsDetTracker(const TrainOptions& options, const Exchange<T>& exchange, Index dimension);
+  LogAbsDetTracker(const TrainOptions& options, const Exchange<T>& exchange, const Flow<T>& flow);
 
   bool tracks() const { return tracks_; }
   /// What log|det| the metrics of a run have between evaluations, in words.
@@ -32,6 +31,7 @@ class LogAbsDetTracker {
  private:
   std::string why_not_;
   bool tracks_;
+  bool is_computed_ = false;  // by every backward pass
 };
 
 }  // namespace relgrad

@@ -25,19 +25,19 @@ ProgressState progress_of(const RunState& state, const Metrics& metrics, double 
   progress.epochs = total_samples / static_cast<double>(state.position.rows);
   progress.step = state.step;
   progress.train_bits_per_dim = bits_per_dim(metrics.last_log_likelihood(), dimension);
-  progress.train_is_exact = state.log_abs_det_step == state.step;
+  progress.train_is_exact = state.log_abs_det_step + 1 >= state.step;
   progress.val_bits_per_dim = state.last_val_bits_per_dim;
   progress.samples_per_s = metrics.last_samples_per_s();
   return progress;
 }
 
-Progress::Progress(bool enabled)
+RunProgress::RunProgress(bool enabled)
     : enabled_(enabled),
       terminal_(isatty(STDERR_FILENO) != 0),
       start_(Clock::now()),
       last_(start_) {}
 
-void Progress::show(const ProgressState& state, bool now) {
+void RunProgress::show(const ProgressState& state, bool now) {
   if (!enabled_) return;
   if (first_fraction_ < 0) {
     first_fraction_ = state.fraction;
@@ -72,7 +72,7 @@ void Progress::show(const ProgressState& state, bool now) {
   }
 }
 
-void Progress::end_line() {
+void RunProgress::end_line() {
   if (line_open_) fmt::print(stderr, "\n");
   line_open_ = false;
 }

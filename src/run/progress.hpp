@@ -24,10 +24,10 @@ struct ProgressState {
 ProgressState progress_of(const RunState& state, const Metrics& metrics, double total_samples,
                           Index dimension);
 
-class Progress {
+class RunProgress {
  public:
   /// @param enabled  false on ranks that do not speak
-  explicit Progress(bool enabled);
+  explicit RunProgress(bool enabled);
   /// Shows the state if it is time to (every 0.2 s on a terminal, every 30 s in a file) or `now`.
   void show(const ProgressState& state, bool now = false);
   /// Ends the line that is being rewritten, so that other messages start on their own.

@@ -6,6 +6,7 @@
 
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/partition.hpp"
+#include "relgrad/data/epoch_order.hpp"
 #include "relgrad/model/linear.hpp"
 #include "relgrad/model/workspace.hpp"
 #include "relgrad/mpi/agreement.hpp"
@@ -28,9 +29,13 @@ Workspace<T> first_samples(const Model<T>& model, const TrainOptions& options,
       group == nullptr ? Range{0, count} : part_of(count, group->rank(), group->size());
   Matrix<T> x(model.flow->dimension(), part.size());
   mpi::together(comm, [&] {
+    const EpochOrder order(options.seed, 0, train.rows());  // rows may lie in an order
+    std::vector<std::uint64_t> rows;
+    for (std::int64_t i = part.begin; i < part.end; ++i) {
+      rows.push_back(order.sample_at(static_cast<std::uint64_t>(i)));
+    }
     RawBatch raw;
-    train.read_range(static_cast<std::uint64_t>(part.begin), static_cast<std::uint64_t>(part.end),
-                     raw);
+    train.read(rows, raw);
     std::vector<double> log_slope(static_cast<std::size_t>(part.size()));
     model.transform->forward(raw, {options.seed, Purpose::dequantize_train, 0},
                              MatrixMap<T>(x.data(), x.rows(), x.cols()), log_slope);

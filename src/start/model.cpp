@@ -7,6 +7,7 @@
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
 #include "relgrad/core/partition.hpp"
+#include "relgrad/model/model_line.hpp"
 #include "relgrad/mpi/agreement.hpp"
 #include "start/kinked_start.hpp"
 
@@ -109,6 +110,43 @@ LayerSpec activation_spec(const std::string& kind, const TrainOptions& options) 
   return {kind, {}};
 }
 
+FlowSpec flow_spec_of(const TrainOptions& options, const DatasetInfo& data) {
+  const bool keeps_inverse = gradient_options_of(options).needs_kept_inverse();
+  const SampleShape sample = sample_shape_of(data);
+  if (options.model.empty()) {
+    const std::string last = options.last_activation != "auto" ? options.last_activation
+                             : options.activation == "spline"  ? "spline"
+                                                               : "none";
+    return make_flow_spec(sample, options.layers, activation_spec(options.activation, options),
+                          activation_spec(last, options), parse_latent(options.latent),
+                          keeps_inverse);
+  }
+  LayerDefaults defaults;
+  for (const char* kind : {"spline", "smooth-leaky-relu", "leaky-tanh"}) {
+    defaults[kind] = activation_spec(kind, options).settings;
+  }
+  FlowSpec spec{sample, parse_latent(options.latent), parse_model_line(options.model, defaults)};
+  for (LayerSpec& layer : spec.layers) {
+    const auto syntax = std::ranges::find(layer_syntax(), layer.kind, &LayerSyntax::kind);
+    if (keeps_inverse && syntax->learns_inverse) layer.settings["inverse"] = 1;
+  }
+  return spec;
+}
+
+TrainOptions with_full_layers_of(const FlowSpec& spec, const TrainOptions& options) {
+  TrainOptions result = options;
+  result.layers = linear_layers(spec);
+  if (!options.model.empty()) {
+    const bool has_splines = std::ranges::count(spec.layers, "spline", &LayerSpec::kind) > 0;
+    result.activation = has_splines ? "spline" : "none";
+  }
+  return result;
+}
+
+Index linear_layers(const FlowSpec& spec) {
+  return std::ranges::count(spec.layers, "linear", &LayerSpec::kind);
+}
+
 GradientOptions gradient_options_of(const TrainOptions& options, bool tracks_log_abs_det) {
   GradientOptions gradient(parse_gradient_kind(options.gradient));
   gradient.inverse_every = options.inverse_every;
@@ -134,13 +172,7 @@ Model<T> build_model(const TrainOptions& options, const DatasetInfo& dataset,
   model.transform = dataset.type == ElementType::uint8
                         ? fit_to_levels<T>(model.transform_options, train, comm)
                         : fit_to_values<T>(model.transform_options, train, comm);
-  const std::string last = options.last_activation != "auto" ? options.last_activation
-                           : options.activation == "spline"  ? "spline"
-                                                             : "none";
-  const FlowSpec spec = make_flow_spec(sample_shape_of(dataset), options.layers,
-                                       activation_spec(options.activation, options),
-                                       activation_spec(last, options), parse_latent(options.latent),
-                                       gradient_options_of(options).needs_kept_inverse());
+  const FlowSpec spec = flow_spec_of(options, dataset);
   model.flow = std::make_unique<Flow<T>>(spec, products, row_group);
   // whitening: the first layer is fitted later, by a run that does not go on from a checkpoint
   const bool is_later = options.init == "whitening" || options.init == "kinked";

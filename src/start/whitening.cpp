@@ -8,7 +8,10 @@
 #include <optional>
 #include <utility>
 
+#include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
+#include "relgrad/core/partition.hpp"
+#include "relgrad/data/epoch_order.hpp"
 #include "relgrad/linalg/products.hpp"
 #include "relgrad/linalg/symmetric_eigen.hpp"
 #include "relgrad/model/linear.hpp"
@@ -137,6 +140,7 @@ Matrix<double> transformed_samples(const Transform<T>& transform, const SplitRea
   const auto rows = static_cast<Index>(train.rows());
   const Index used = std::min(rows, std::max<Index>(1000, values_at_most / train.dimension()));
   const NoiseKey noise{seed, Purpose::initialize, 1};
+  const EpochOrder order(seed, 0, train.rows());
   Matrix<double> x(train.dimension(), used);
   Matrix<T> part(train.dimension(), rows_at_once);
   RawBatch batch;
@@ -144,7 +148,8 @@ Matrix<double> transformed_samples(const Transform<T>& transform, const SplitRea
     const Index count = std::min(rows_at_once, used - begin);
     std::vector<std::uint64_t> wanted;
     for (Index i = begin; i < begin + count; ++i) {
-      wanted.push_back(static_cast<std::uint64_t>(i * rows / used));
+      const auto row = static_cast<std::uint64_t>(i);
+      wanted.push_back(used == rows ? row : order.sample_at(row));  // rows may lie in an order
     }
     train.read(wanted, batch);
     std::vector<double> log_slope(static_cast<std::size_t>(count));
@@ -152,6 +157,30 @@ Matrix<double> transformed_samples(const Transform<T>& transform, const SplitRea
     x.middleCols(begin, count) = part.leftCols(count).template cast<double>();
   }
   return x;
+}
+
+/// The start of a layer that sums over all training samples: each rank adds its part.
+template <class T>
+void start_in_closed_form(DataStart<T>& start, const Transform<T>& transform,
+                          const SplitReader& train, std::uint64_t seed,
+                          const mpi::Communicator& comm) {
+  constexpr std::int64_t rows_at_once = 200;
+  const Range part =
+      part_of(static_cast<std::int64_t>(train.rows()), comm.rank(), comm.world_size());
+  mpi::together(comm, [&] {
+    Matrix<T> x(train.dimension(), rows_at_once);
+    RawBatch batch;
+    for (std::int64_t row = part.begin; row < part.end; row += rows_at_once) {
+      const std::int64_t end = std::min(row + rows_at_once, part.end);
+      train.read_range(static_cast<std::uint64_t>(row), static_cast<std::uint64_t>(end), batch);
+      std::vector<double> log_slope(static_cast<std::size_t>(end - row));
+      const MatrixMap<T> samples(x.data(), x.rows(), end - row);
+      transform.forward(batch, {seed, Purpose::initialize, 1}, samples, log_slope);
+      start.add(ConstMatrixMap<T>(x.data(), x.rows(), end - row));
+    }
+  });
+  comm.allreduce_sum(start.sums());
+  mpi::together(comm, [&] { start.finish(); });
 }
 
 template <class T>
@@ -165,13 +194,19 @@ std::span<std::byte> bytes_of(Matrix<T>& values) {
 template <class T>
 void whiten_first_layer(Flow<T>& flow, const Transform<T>& transform, const SplitReader& train,
                         std::uint64_t seed, const mpi::Communicator& comm) {
+  if (const auto start = flow.layer(0).whitening_start()) {
+    start_in_closed_form(*start, transform, train, seed, comm);
+    flow.prepare();
+    log_info(fmt::format("first layer ({}): whitens the training data", flow.layer(0).kind()));
+    return;
+  }
   const std::vector<LinearLayer<T>*> linear = flow.linear_layers();
   LinearLayer<T>* const first = linear.empty() ? nullptr : linear.front();
   if (first != &flow.layer(0)) {
-    mpi::throw_on_all_ranks(
-        UsageError(fmt::format("--init: whitening starts a linear layer in front, and the model "
-                               "begins with {}; use identity",
-                               flow.layer(0).kind())));
+    mpi::throw_on_all_ranks(UsageError(
+        fmt::format("--init: whitening starts a linear or spectral layer in front, and the model "
+                    "begins with {}; use identity",
+                    flow.layer(0).kind())));
   }
   std::optional<Whitening> whitening;
   mpi::together(comm, [&] {

@@ -22,7 +22,7 @@ void SmallSums<T>::begin(const StepNumbers& numbers) {
   numbers_ = numbers;
   divisor_ = numbers.samples;
   std::ranges::fill(plain_, T{0});
-  std::ranges::fill(exact_, 0.0);
+  for (auto& [id, sums] : exact_) std::ranges::fill(sums, 0.0);
   for (auto& [id, sums] : statistics_) std::ranges::fill(sums, T{0});
 }
 
@@ -34,11 +34,11 @@ std::span<T> SmallSums<T>::sum(ParameterId id) {
 template <class T>
 std::optional<ExactSums> SmallSums<T>::exact(ParameterId id, std::size_t size) {
   if (!is_exact_) return {};
-  const auto [place, is_new] = places_.try_emplace(id, Place{exact_.size(), size});
-  if (is_new) exact_.resize(exact_.size() + size);  // in the first step only
-  check_size("SmallSums::exact", "size", static_cast<Index>(size),
-             static_cast<Index>(place->second.size));
-  return ExactSums{std::span(exact_).subspan(place->second.offset, size), grid_};
+  const auto [place, is_new] = exact_.try_emplace(id);
+  std::vector<double>& sums = place->second;
+  if (is_new) sums.resize(size);  // in the first step only
+  check_size("SmallSums::exact", "size", static_cast<Index>(size), static_cast<Index>(sums.size()));
+  return ExactSums{sums, grid_};
 }
 
 template <class T>
@@ -67,7 +67,14 @@ void SmallSums<T>::exchange(Exchange<T>& exchange) {
     for (auto& [id, sums] : statistics_) exchange.sum(sums);
     return;
   }
-  exchange.sum_exact(exact_);
+  message_.clear();
+  for (const auto& [id, sums] : exact_) message_.insert(message_.end(), sums.begin(), sums.end());
+  exchange.sum_exact(message_);
+  auto next = message_.begin();
+  for (auto& [id, sums] : exact_) {
+    std::copy_n(next, sums.size(), sums.begin());
+    next += static_cast<std::ptrdiff_t>(sums.size());
+  }
   for (auto& [id, sums] : statistics_) {
     const auto exact = exact_statistics(id, sums.size());
     std::ranges::transform(exact->sums, sums.begin(), [](double value) { return T(value); });

@@ -41,9 +41,6 @@ class SmallSums final : public StepSums<T> {
   // A sample's term of a derivative beyond this is held there; so large a one says that training
   // has lost its way, not where to go.
   static constexpr int limit_bits = 14;  // layers may add up two terms a sample
-  struct Place {
-    std::size_t offset, size;
-  };
 
   const ParameterStore<T>* store_;
   StepNumbers numbers_;
@@ -53,10 +50,9 @@ class SmallSums final : public StepSums<T> {
   std::map<ParameterId, std::vector<T>> statistics_;
   bool is_exact_;
   ExactGrid grid_;
-  std::vector<double> exact_;
-  // In exact_, in the order of the first backward pass. Statistics of parameter id have the key
-  // id + the number of parameters.
-  std::map<ParameterId, Place> places_;
+  // Statistics of parameter id have the key id + the number of parameters.
+  std::map<ParameterId, std::vector<double>> exact_;
+  std::vector<double> message_;  // all of exact_
   std::map<ParameterId, Matrix<double>> inner_products_;
 };
 

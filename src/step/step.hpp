@@ -61,6 +61,9 @@ class TrainStep {
   /// After move(): by how much it changed the sum of sample-independent log|det|, nats; not a
   /// number where a layer does not know.
   double log_abs_det_change() const;
+  /// The sum of sample-independent log|det| before the last move(), nats; none where a layer does
+  /// not know it.
+  std::optional<double> log_abs_det() const { return gradient_.log_abs_det(); }
   void add_data_seconds(double seconds) { seconds_.data += seconds; }
   StepSeconds take_seconds();
   std::int64_t take_bytes_sent() { return std::exchange(bytes_sent_, 0); }

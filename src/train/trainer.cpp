@@ -21,6 +21,7 @@
 #include "run/saver.hpp"
 #include "run/step_guard.hpp"
 #include "run/stop.hpp"
+#include "start/first_batch.hpp"
 #include "start/whitening.hpp"
 #include "step/step.hpp"
 #include "train/announce.hpp"
@@ -56,12 +57,14 @@ class Trainer {
         dataset_(dataset),
         run_(run),
         kept_(kept_choices(resume, comm.world_size())),
-        products_(choose_products<T>(options, dataset.dimension, comm, kept_.at("products"))),
+        tuned_(with_full_layers_of(flow_spec_of(options, dataset), options)),
+        matrix_size_(tuned_.layers > 0 ? dataset.dimension : 0),
+        products_(choose_products<T>(tuned_, matrix_size_, comm, kept_.at("products"))),
         train_(open_split(options.data, dataset, "train", comm)),
-        sharing_(options, dataset.dimension, comm, products_, kept_.at("exchange")),
+        sharing_(tuned_, matrix_size_, comm, products_, kept_.at("exchange")),
         model_(build_model<T>(options, dataset, train_, products_, comm, sharing_.row_group())),
         exchange_(sharing_.make_exchange()),
-        log_abs_det_(options, *exchange_, dataset.dimension),
+        log_abs_det_(options, *exchange_, *model_.flow),
         update_(make_update<T>(*model_.flow, *exchange_, products_, optimizer_options_of(options),
                                options.clip_norm, exact_terms_of(options))),
         source_(train_, *model_.transform, options.seed, options.batch_size, comm.rank(),
@@ -92,8 +95,12 @@ class Trainer {
       state_ = checkpoints_.load(resume);
       saver_.resumed_from(state_.step);
       record_changed_options(options, resume, state_, comm);
-    } else if (options.init == "whitening") {
-      whiten_first_layer(*model_.flow, *model_.transform, train_, options.seed, comm);
+    } else {
+      if (options.init == "whitening") {
+        whiten_first_layer(*model_.flow, *model_.transform, train_, options.seed, comm);
+      }
+      start_from_first_batch(*model_.flow, *model_.transform, train_, options.batch_size,
+                             options.seed, comm);
     }
   }
 
@@ -137,6 +144,8 @@ class Trainer {
   const DatasetInfo& dataset_;
   RunDirectory* run_;  // root only; null elsewhere
   nlohmann::json kept_;
+  TrainOptions tuned_;  // what the choice of products and of the exchange goes by
+  Index matrix_size_;   // rows of the full layers; 0: there are none
   Products products_;
   SplitReader train_;
   std::optional<SplitReader> val_;
@@ -152,7 +161,7 @@ class Trainer {
   StepGuard<T> guard_;
   Faults<T> faults_;
   Metrics metrics_;
-  Progress progress_;
+  RunProgress progress_;
 
   const PreparedBatch<T>* batch_ = nullptr;  // the last one looked at
   RunState state_;
@@ -221,8 +230,9 @@ std::optional<int> Trainer<T>::step() {
     if (status.stop > 0) return stop(stop_reason);
     if (status.save > 0) saver_.begin(state_);
     log_abs_det_.know(state_, *model_.flow, comm_);
-    state_.add_to_next_line(status.log_likelihood, status.transform_log_slope, status.samples);
     step_.move(step_numbers);
+    if (const auto nats = step_.log_abs_det()) state_.record_log_abs_det(*nats);
+    state_.add_to_next_line(status.log_likelihood, status.transform_log_slope, status.samples);
     ++state_.updates;
     log_abs_det_.follow(state_, step_.log_abs_det_change());
   }

@@ -87,7 +87,7 @@ Products choose_products(const TrainOptions& options, Index dimension,
     throw UsageError("--compute: bf16 sums in float32; leave --precision at float32");
   }
   const ProductBackend fixed = product_backend_of(options);
-  if (options.products != "auto" || options.deterministic ||
+  if (dimension == 0 || options.products != "auto" || options.deterministic ||
       (compute == Compute::bf16 && multiplies_bf16())) {
     return Products(fixed, compute);
   }

@@ -23,69 +23,6 @@ FlowSpec spec_of(const std::string& kind) {
   return make_flow_spec(8, 3, layer, layer, Latent::normal);
 }
 
-TEST(Flow, InverseUndoesForwardForEveryLayerKind) {
-  for (const std::string& kind : layer_kinds()) {
-    if (kind == "linear") continue;
-    SCOPED_TRACE(kind);
-    Flow<double> flow(spec_of(kind), products());
-    flow.initialize(Initialization::identity, 0.5, 2);
-    Workspace<double> workspace(flow, 20);
-    const Matrix<double> x = test::normal_matrix<double>(8, 20, 3, 2.0);
-    workspace.input() = x;
-    forward(flow, workspace);
-    Matrix<double> z = workspace.latents();
-
-    Matrix<double> again(8, 20);
-    flow.inverse(test::const_view(z), test::view(again));
-
-    EXPECT_LE((again - x).cwiseAbs().maxCoeff(), 1e-9);
-  }
-}
-
-/// sum of log|det| over the layers at x, and z = f(x): the log-likelihood less the latent density.
-double log_abs_det(const Flow<double>& flow, const Matrix<double>& x, Matrix<double>& z) {
-  Workspace<double> workspace(flow, 1);
-  workspace.input() = x;
-  std::ranges::fill(workspace.log_likelihood(), sample_independent_log_abs_det(flow));
-  forward(flow, workspace);
-  z = workspace.latents();
-  double latent = 0;
-  add_latent_log_density(flow.latent(), test::const_view(z), std::span(&latent, 1));
-  return workspace.log_likelihood()[0] - latent;
-}
-
-TEST(Flow, LogAbsDetOfForwardPlusInverseIsZeroForEveryLayerKind) {
-  for (const std::string& kind : layer_kinds()) {
-    if (kind == "linear") continue;
-    SCOPED_TRACE(kind);
-    Flow<double> flow(spec_of(kind), products());
-    flow.initialize(Initialization::identity, 0.5, 2);
-    for (ParameterId id = 0; id < flow.parameters().count(); ++id) {  // no spline is the identity
-      const std::span<double> values = flow.parameters().values(id);
-      const auto size = static_cast<Index>(values.size());
-      Eigen::Map<Vector<double>>(values.data(), size) +=
-          test::normal_matrix<double>(size, 1, 7 + static_cast<std::uint64_t>(id), 0.1);
-    }
-    flow.prepare();
-    Matrix<double> z;
-    const double forward_part = log_abs_det(flow, test::normal_matrix<double>(8, 1, 3), z);
-
-    Matrix<double> jacobian(8, 8);  // of the inverse, by central differences
-    for (Index i = 0; i < 8; ++i) {
-      for (Index j = 0; j < 8; ++j) {
-        const auto x_i = [&] {
-          Matrix<double> x(8, 1);
-          flow.inverse(test::const_view(z), test::view(x));
-          return x(i, 0);
-        };
-        jacobian(i, j) = test::central_difference(x_i, z(j, 0)).value;
-      }
-    }
-
-    EXPECT_NEAR(forward_part + std::log(std::abs(jacobian.determinant())), 0.0, 1e-6);
-  }
-}
-
 TEST(Flow, OrthogonalStartIsOrthogonalAndIdentityStartIsTheIdentity) {
   Flow<double> flow(spec_of("spline"), products());
   flow.initialize(Initialization::orthogonal, 0.0, 2);

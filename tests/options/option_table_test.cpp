@@ -39,9 +39,10 @@ std::string answer(const std::string& name, const std::string& text) {
 std::string another_value(const OptionDescription& option) {
   const std::string standard = option.get(TrainOptions{});
   if (option.value == "DIR" || option.name == "resume") return "some/where";
-  for (const char* text : {"true", "false", "7", "0.125", "relative", "plain", "sgd", "constant",
-                           "dense", "logit", "laplace", "orthogonal", "float64", "openblas",
-                           "leaky-tanh", "skip", "symmetric", "bf16", "off"}) {
+  for (const char* text :
+       {"true",       "false",  "7",     "0.125",     "relative",   "plain",   "sgd",
+        "constant",   "dense",  "logit", "laplace",   "orthogonal", "float64", "openblas",
+        "leaky-tanh", "linear", "skip",  "symmetric", "bf16",       "off"}) {
     if (text != standard && answer(option.name, text) == "accepted") return text;
   }
   return "";

@@ -24,7 +24,7 @@ TEST(DurationText, HasHoursOnlyWhereThereAreAny) {
 }
 
 TEST(Progress, TellsWhatIsKnownAndLeavesOutWhatIsNot) {
-  Progress progress(true);
+  RunProgress progress(true);
   ProgressState state;
   state.epoch = 2.37;
   state.epochs = 10;
@@ -49,8 +49,8 @@ TEST(Progress, TellsWhatIsKnownAndLeavesOutWhatIsNot) {
 
 TEST(Progress, IsSilentOnOtherRanksAndBetweenItsTimes) {
   testing::internal::CaptureStderr();
-  Progress(false).show({}, true);
-  Progress(true).show({});
+  RunProgress(false).show({}, true);
+  RunProgress(true).show({});
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
 

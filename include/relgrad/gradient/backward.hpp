@@ -65,6 +65,9 @@ class LayerGradient {
   /// After finish(): by how much the step changes the layer's sample-independent log|det|, nats.
   /// None: not known.
   virtual std::optional<double> log_abs_det_change() const { return {}; }
+  /// The sample-independent log|det|, nats, of the parameters that the last backward pass found.
+  /// None: not known.
+  virtual std::optional<double> log_abs_det() const { return {}; }
 };
 
 /// The estimator that `options` ask for:
@@ -78,6 +81,10 @@ class LayerGradient {
 ///   self-normalizing  of W and of R, the learned inverse                               B D^2
 ///                     G_b = Delta 1; the others in src/gradient/self_normalizing.cpp and, where R
 ///                     follows W by Newton's iteration, newton_inverse.cpp
+/// convolutions
+///   self-normalizing  of w and of R, the kernel of a learned inverse (Keller et al. 2021); biased,
+///                     src/gradient/convolution_gradient.cpp
+///   others            the exact gradient (convolution/exact_convolution.hpp)
 /// other layers        their own gradient
 template <class T>
 std::unique_ptr<LayerGradient<T>> make_layer_gradient(Layer<T>& layer,
@@ -99,6 +106,9 @@ class FlowGradient {
   void finish(const StepSums<T>& sums);
   /// Change of sum_k log|det W_k| by the last step, nats. None: a layer does not know its own.
   std::optional<double> log_abs_det_change() const;
+  /// Sum of sample-independent log|det| at the last backward pass, nats. None: a layer does not
+  /// know its own.
+  std::optional<double> log_abs_det() const;
 
  private:
   std::vector<std::unique_ptr<LayerGradient<T>>> layers_;

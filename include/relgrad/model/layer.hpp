@@ -2,6 +2,7 @@
 /// What every layer of a flow can do. A layer is an invertible map of samples; some of its outputs
 /// may leave the flow as a part of the latent vector. A batch is a column-major matrix with one
 /// sample per column. A new layer is one header, one source and one row in model/registry.cpp.
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -50,6 +51,19 @@ struct LayerDelta {
   bool input_is_needed;  // false: nobody reads `input`
 };
 
+/// Fits a layer's start in closed form to the inputs that the training data give it.
+template <class T>
+class DataStart {
+ public:
+  virtual ~DataStart() = default;
+  /// A batch of inputs, a sample per column.
+  virtual void add(const ConstMatrixMap<T>& batch) = 0;
+  /// This rank's sums; replaced by those of all ranks before finish().
+  virtual std::span<double> sums() = 0;
+  /// Sets the layer's parameters.
+  virtual void finish() = 0;
+};
+
 template <class T>
 class LayerVisitor;
 
@@ -84,10 +98,15 @@ class Layer {
   /// Calls `visitor` with the layer's own type.
   virtual void accept(LayerVisitor<T>& visitor) = 0;
 
-  /// Layers that start from the mean and variance of each channel of their input over a first batch
-  /// (actnorm): that many channels; 0: they do not.
-  virtual Index start_channels() const { return 0; }
-  virtual void start_from(std::span<const double> /*mean*/, std::span<const double> /*variance*/) {}
+  /// For --init whitening: the start that makes the layer's outputs uncorrelated, with variance 1.
+  /// Null: the layer has none of its own.
+  virtual std::unique_ptr<DataStart<T>> whitening_start() { return nullptr; }
+  /// The start from the inputs that the first batch gives, whatever --init says (actnorm). Null:
+  /// the layer has none.
+  /// @param samples  of the batch, all ranks together
+  virtual std::unique_ptr<DataStart<T>> first_batch_start(std::int64_t /*samples*/) {
+    return nullptr;
+  }
 };
 
 /// A layer with one gradient, whatever --gradient says.
@@ -103,6 +122,8 @@ class DifferentiableLayer : public Layer<T> {
 
 template <class T>
 class LinearLayer;
+template <class T>
+class ConvolutionLayer;
 
 /// Tells apart the layers whose gradient can be had in several ways.
 template <class T>
@@ -110,6 +131,7 @@ class LayerVisitor {
  public:
   virtual ~LayerVisitor() = default;
   virtual void visit(LinearLayer<T>& layer) = 0;
+  virtual void visit(ConvolutionLayer<T>& layer) = 0;
   virtual void visit(DifferentiableLayer<T>& layer) = 0;
 };
 

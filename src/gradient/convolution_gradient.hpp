@@ -1,0 +1,14 @@
+#pragma once
+/// The estimators of a convolution's gradient.
+#include <memory>
+
+#include "relgrad/gradient/backward.hpp"
+#include "relgrad/model/convolution_layer.hpp"
+
+namespace relgrad {
+
+template <class T>
+std::unique_ptr<LayerGradient<T>> make_convolution_gradient(ConvolutionLayer<T>& layer,
+                                                            const GradientOptions& options);
+
+}  // namespace relgrad
