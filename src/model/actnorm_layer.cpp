@@ -1,6 +1,7 @@
 #include "relgrad/model/actnorm_layer.hpp"
 
 #include <utility>
+#include <vector>
 
 namespace relgrad {
 
@@ -9,14 +10,23 @@ namespace {
 template <class T>
 class ActnormStart final : public DataStart<T> {
  public:
-  ActnormStart(const SampleShape& shape, std::int64_t samples, std::span<T> log_scale,
-               std::span<T> shift)
-      : moments_(shape.channels, shape.area(), samples), log_scale_(log_scale), shift_(shift) {}
+  ActnormStart(const Actnorm<T>& map, const SampleShape& shape, std::int64_t samples,
+               std::span<T> log_scale, std::span<T> shift)
+      : map_(&map),
+        moments_(shape.channels, shape.area(), samples),
+        log_scale_(log_scale),
+        shift_(shift) {}
   void add(const ConstMatrixMap<T>& batch) override { moments_.add(batch); }
   std::span<double> sums() override { return moments_.sums(); }
-  void finish() override { moments_.start(log_scale_, shift_); }
+  void finish() override {
+    std::vector<double> mean(shift_.size());
+    std::vector<double> variance(shift_.size());
+    moments_.mean_and_variance(mean, variance);
+    map_->start_from(mean, variance, log_scale_, shift_);
+  }
 
  private:
+  const Actnorm<T>* map_;
   ChannelMoments moments_;
   std::span<T> log_scale_;
   std::span<T> shift_;
@@ -31,7 +41,8 @@ ActnormLayer<T>::ActnormLayer(ParameterStore<T>& store, const std::string& prefi
       shape_(shape),
       map_(shape.channels, shape.area()),
       log_scale_id_(store.add(prefix + "/log_scale", {}, shape.channels, 1)),
-      shift_id_(store.add(prefix + "/shift", {}, shape.channels, 1)) {}
+      shift_id_(store.add(prefix + "/shift", {}, shape.channels, 1)),
+      positions_(static_cast<std::size_t>(shape.channels), static_cast<T>(shape.area())) {}
 
 template <class T>
 std::span<const T> ActnormLayer<T>::log_scale() const {
@@ -68,7 +79,9 @@ void ActnormLayer<T>::backward(LayerPass<T> pass, LayerDelta<T> delta,
     map_.backward(log_scale(), output, delta_output, delta.input, sink.sum(log_scale_id_),
                   sink.sum(shift_id_));
   }
-  const ParameterGradient<T> both[] = {{log_scale_id_, {}, {}}, {shift_id_, {}, {}}};
+  // N HW, from log|det|
+  const ParameterGradient<T> both[] = {{log_scale_id_, {}, {T{0}, positions_.data()}},
+                                       {shift_id_, {}, {}}};
   sink.give(both);
 }
 
@@ -85,7 +98,7 @@ double ActnormLayer<T>::sample_independent_log_abs_det() const {
 
 template <class T>
 std::unique_ptr<DataStart<T>> ActnormLayer<T>::first_batch_start(std::int64_t samples) {
-  return std::make_unique<ActnormStart<T>>(shape_, samples, store_->values(log_scale_id_),
+  return std::make_unique<ActnormStart<T>>(map_, shape_, samples, store_->values(log_scale_id_),
                                            store_->values(shift_id_));
 }
 

@@ -75,7 +75,8 @@ void SpectralLayer<T>::backward(LayerPass<T> pass, LayerDelta<T> delta,
     map_.backward(parameters(), output, kept, delta_output, delta.input,
                   {sink.sum(weight_id_), sink.sum(bias_id_)});
   }
-  const ParameterGradient<T> both[] = {{weight_id_, {}, {}}, {bias_id_, {}, {}}};
+  // N K and N b, from log|det|
+  const ParameterGradient<T> both[] = {{weight_id_, {}, {T{1}}}, {bias_id_, {}, {T{1}}}};
   sink.give(both);
 }
 

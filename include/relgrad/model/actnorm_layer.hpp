@@ -32,6 +32,7 @@ class ActnormLayer final : public DifferentiableLayer<T> {
   Actnorm<T> map_;
   ParameterId log_scale_id_;
   ParameterId shift_id_;
+  std::vector<T> positions_;  // HW for every channel
 };
 
 }  // namespace relgrad
