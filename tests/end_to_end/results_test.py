@@ -44,9 +44,17 @@ class ResultsPage(support.Test):
         pictures = sorted(path.name for path in (self.folder / "results").iterdir())
         self.assertEqual(pictures, ["curves.png", "ica.png", "samples.png", "toys.png"])
 
+        self.front_picture()
+
         told, again = self.results(*words, "--read")
         self.assertNotIn("min left", told)
         self.assertEqual(again, page)
+
+    def front_picture(self):
+        """The picture of README is made of those of the page."""
+        lines = f"import sys; sys.path.insert(0, {str(TOOLS)!r}); from results_page import front; front.picture(sys.argv[1])"
+        subprocess.run([sys.executable, "-B", "-c", lines, self.folder / "results"], check=True, timeout=support.SECONDS)
+        self.assertTrue((self.folder / "results/front.png").read_bytes().startswith(b"\x89PNG"))
 
     def test_tells_how_to_get_the_data_that_it_was_not_given(self):
         _, page = self.results("--only", "cifar10,mnist")

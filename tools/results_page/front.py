@@ -60,10 +60,11 @@ def picture(folder):
     """front.png: the toy densities above the first two grids of samples and the first curve of the page."""
     import matplotlib.pyplot as plt
     import numpy
+    from results_page import plots
 
-    def read(name, columns=1, taken=1):
+    def read(name, inches=None):
         image = plt.imread(os.path.join(folder, name))[..., :3]
-        return image[:, :image.shape[1] * taken // columns]
+        return image[:, :round(inches * plots.DPI)] if inches else image
 
     def beside(*images):
         height = max(image.shape[0] for image in images)
@@ -75,7 +76,8 @@ def picture(folder):
         canvas[top:top + image.shape[0], left:left + image.shape[1]] = image
         return canvas
 
-    above, below = read("toys.png"), beside(read("samples.png", 4, 2), read("curves.png", 4)[:, :-20])
+    above = read("toys.png")
+    below = beside(read("samples.png", 2 * plots.GRID_INCHES), read("curves.png", plots.CURVE_INCHES - 0.1))
     width = max(above.shape[1], below.shape[1])
     whole = numpy.concatenate([padded(part, part.shape[0], width) for part in (above, below)])
     plt.imsave(os.path.join(folder, "front.png"), whole)

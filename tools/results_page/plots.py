@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 import numpy  # noqa: E402
 
 DPI = 80
+GRID_INCHES, CURVE_INCHES = 3.2, 5.6  # width of one panel
 
 
 def save(figure, path):
@@ -21,7 +22,7 @@ def curves(panels, path):
 
     panels: [(title, D, pixel minus logit-space nats, [(label, validations)], [(baseline, pixel nats)])]
     """
-    figure, axes = plt.subplots(1, len(panels), figsize=(5.6 * len(panels), 3.9), layout="constrained", squeeze=False)
+    figure, axes = plt.subplots(1, len(panels), figsize=(CURVE_INCHES * len(panels), 3.9), layout="constrained", squeeze=False)
     for axis, (title, dimension, offset, lines, baselines) in zip(axes[0], panels):
         nats = dimension * math.log(2.0)
         best, given = [], []
@@ -49,7 +50,7 @@ def curves(panels, path):
 
 def sample_grids(grids, path):
     """grids: [(title, file of relgrad sample)] side by side."""
-    figure, axes = plt.subplots(1, len(grids), figsize=(3.2 * len(grids), 3.5), layout="constrained", squeeze=False)
+    figure, axes = plt.subplots(1, len(grids), figsize=(GRID_INCHES * len(grids), 3.5), layout="constrained", squeeze=False)
     for axis, (title, file) in zip(axes[0], grids):
         image = plt.imread(file)
         axis.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
