@@ -82,6 +82,12 @@ class Tables(unittest.TestCase):
         in_text = re.findall(r"^\| (\d+) \|", read("docs/exit-codes.md"), re.MULTILINE)
         self.assertEqual(in_text, in_code)
 
+    def test_every_layer_has_a_row(self):
+        kinds = re.findall(r'^      \{"([\w-]+)",\s+"', read("src/model/registry.cpp"), re.MULTILINE)
+        self.assertGreater(len(kinds), 5)
+        for kind in kinds:
+            self.assertRegex(read("docs/models.md"), rf"(?m)^\| `{kind}[`\[]")
+
     def test_every_key_of_the_metrics_has_a_row(self):
         text = read("docs/run-directory.md")
         for source in ("src/run/metrics.cpp", "src/evaluation/evaluation.cpp"):
