@@ -7,16 +7,13 @@ struct Lanes {
   static constexpr int count = RELGRAD_VECTOR_BYTES / static_cast<int>(sizeof(T));
 };
 
-/// As many doubles as a vector has lanes.
+/// A vector of doubles, and as many numbers of type T.
 template <class T>
-struct Doubles;
-template <>
-struct Doubles<float> {
-  using Vector __attribute__((vector_size(2 * RELGRAD_VECTOR_BYTES))) = double;
-};
-template <>
-struct Doubles<double> {
+struct Doubles {
   using Vector __attribute__((vector_size(RELGRAD_VECTOR_BYTES))) = double;
+  using Narrow __attribute__((vector_size(RELGRAD_VECTOR_BYTES / (sizeof(double) / sizeof(T))))) =
+      T;
+  static constexpr int count = RELGRAD_VECTOR_BYTES / static_cast<int>(sizeof(double));
 };
 
 template <class T>
@@ -307,15 +304,23 @@ RELGRAD_INLINE T lane_sum(typename Lanes<T>::Vector v) {
 /// Sum of ExactGrid::round of every lane.
 template <class T>
 RELGRAD_INLINE double exact_lane_sum(typename Lanes<T>::Vector v, const ExactGrid& grid) {
-  using Wide = typename Doubles<T>::Vector;
-  const Wide limit = Wide{} + grid.limit();
-  const Wide term = __builtin_convertvector(v, Wide);
-  const Wide below = term > limit ? limit : term;
-  const Wide held = below < -limit ? -limit : below;
-  const Wide rounded = (held + grid.magic()) - grid.magic();
-  double sum = 0.0;
-  for (int lane = 0; lane < Lanes<T>::count; ++lane) sum += rounded[lane];
-  return sum;
+  using D = Doubles<T>;
+  alignas(64) T lanes[Lanes<T>::count];
+  store<T>(lanes, v);
+  const typename D::Vector limit = typename D::Vector{} + grid.limit();
+  typename D::Vector sum = {};
+#pragma GCC unroll 4
+  for (int lane = 0; lane < Lanes<T>::count; lane += D::count) {
+    typename D::Narrow narrow;
+    __builtin_memcpy(&narrow, lanes + lane, sizeof(narrow));
+    const typename D::Vector term = __builtin_convertvector(narrow, typename D::Vector);
+    const typename D::Vector below = term > limit ? limit : term;
+    const typename D::Vector held = below < -limit ? -limit : below;
+    sum += (held + grid.magic()) - grid.magic();
+  }
+  double total = 0.0;
+  for (int lane = 0; lane < D::count; ++lane) total += sum[lane];
+  return total;
 }
 
 /// Calls work.operator()<R, Q>(column) for every group of columns, R the channels of the block.

@@ -23,7 +23,9 @@ struct ConvolutionPlanes {
   Count halo() const { return (taps - 1) / 2; }
   Count size() const { return height * width; }
   Count padded_width() const { return width + taps - 1; }
-  Count padded_size() const { return (height + taps - 1) * padded_width(); }
+  /// Positions from one padded plane to the next: an odd number of fours, as planes a power of two
+  /// apart would compete for the same lines of the cache.
+  Count padded_size() const { return 4 * (((height + taps - 1) * padded_width() + 3) / 4 | 1); }
 };
 
 /// Samples of a tile in a batch: `count` columns of `size` numbers, from 1 to the number of lanes.
