@@ -225,14 +225,15 @@ UnitsInUse::~UnitsInUse() {
 #endif
 }
 
-void pack_along(Bf16Units units, const Part& part, Bf16Tile* tiles) {
+void pack_along([[maybe_unused]] Bf16Units units, const Part& part, Bf16Tile* tiles) {
 #ifdef RELGRAD_BF16_UNITS
   if (units != Bf16Units::plain) return pack_along_avx512(part, tiles);
 #endif
   pack_along_as<PlainPairs>(part, tiles);
 }
 
-void pack_across(Bf16Units units, const Part& part, Bf16Tile* tiles, Index stride) {
+void pack_across([[maybe_unused]] Bf16Units units, const Part& part, Bf16Tile* tiles,
+                 Index stride) {
 #ifdef RELGRAD_BF16_UNITS
   if (units != Bf16Units::plain) return pack_across_avx512(part, tiles, stride);
 #endif
@@ -245,8 +246,8 @@ void transpose(Bf16Tile& tile) {
   }
 }
 
-void multiply(Bf16Units units, const Tiles& left, int rows, const Tiles& right, int columns,
-              Index depth, SumTile* sums, Index stride) {
+void multiply([[maybe_unused]] Bf16Units units, const Tiles& left, int rows, const Tiles& right,
+              int columns, Index depth, SumTile* sums, Index stride) {
 #ifdef RELGRAD_BF16_UNITS
   if (units == Bf16Units::amx) {
     multiply_amx(left, rows, right, columns, depth, sums, stride);

@@ -50,7 +50,7 @@ class UnitsInUse {
   UnitsInUse& operator=(const UnitsInUse&) = delete;
 
  private:
-  Bf16Units units_;
+  [[maybe_unused]] Bf16Units units_;
 };
 
 /// Tiles (i, t) of an operand at first[i * stride + t], i of its lines and t of its depth.

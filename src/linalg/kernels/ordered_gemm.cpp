@@ -149,7 +149,7 @@ void plain_gemm(const OrderedProduct<T>& p) {
 }
 
 template <class T>
-void on_one_thread(const OrderedProduct<T>& p, Vectors widest) {
+void on_one_thread(const OrderedProduct<T>& p, [[maybe_unused]] Vectors widest) {
 #ifdef RELGRAD_X86_PRODUCTS
   constexpr std::size_t block = std::size_t{272} * 1024;  // bytes, above what either shape packs
   static thread_local const HugePageBuffer<T> packed_a(block / sizeof(T));  // on lines of cache
