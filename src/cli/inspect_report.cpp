@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include "options/option_table.hpp"
@@ -10,6 +11,8 @@
 #include "relgrad/core/error.hpp"
 #include "relgrad/data/dataset.hpp"
 #include "relgrad/hdf5/file.hpp"
+#include "relgrad/model/model_line.hpp"
+#include "start/model.hpp"
 
 namespace relgrad::cli {
 
@@ -71,6 +74,34 @@ Report tensor_table(const nlohmann::json& tensors) {
   return table;
 }
 
+/// The layers of a model: what goes in and out, parameters, and operations per sample forward.
+Report layer_table(const FlowSpec& flow, const nlohmann::json& tensors) {
+  Report table = Report::array();
+  SampleShape shape = flow.sample;
+  for (std::size_t i = 0; i < flow.layers.size(); ++i) {
+    const LayerSpec& layer = flow.layers[i];
+    const auto syntax = std::ranges::find(layer_syntax(), layer.kind, &LayerSyntax::kind);
+    if (syntax == layer_syntax().end()) break;
+    const std::string prefix = fmt::format("layer/{}/", i);
+    std::int64_t parameters = 0;
+    for (const nlohmann::json& tensor : tensors) {
+      if (!tensor.at("name").get<std::string>().starts_with(prefix)) continue;
+      std::int64_t size = 1;
+      for (const auto& extent : tensor.at("shape")) size *= extent.get<std::int64_t>();
+      parameters += size;
+    }
+    const SampleShape out = syntax->out(shape);
+    table.push_back({{"layer", i},
+                     {"kind", model_word(layer)},
+                     {"in", text_of(shape)},
+                     {"out", text_of(out)},
+                     {"parameters", parameters},
+                     {"flops_per_sample", static_cast<std::int64_t>(syntax->flops(layer, shape))}});
+    shape = out;
+  }
+  return table;
+}
+
 Inspection inspect_checkpoint(const fs::path& directory, bool verify) {
   const checkpoint::Found found = checkpoint::open(directory);
   Inspection inspection;
@@ -84,6 +115,12 @@ Inspection inspect_checkpoint(const fs::path& directory, bool verify) {
   }
   if (state.contains("history") && !state.at("history").empty()) {
     report["history"] = state.at("history");
+  }
+  if (report.contains("model") && report["model"].is_object()) {
+    const FlowSpec flow = flow_spec_of(found);
+    report["model"].erase("layers");
+    report["model"]["line"] = model_line(flow.layers);
+    report["layers"] = layer_table(flow, found.manifest.at("tensors"));
   }
   report["files"] = found.manifest.at("files");
   report["tensors"] = tensor_table(found.manifest.at("tensors"));

@@ -34,38 +34,44 @@ std::optional<Reconstruction> reconstruction_of(const Flow<T>& flow, const Train
   if (options.gradient != "self-normalizing" || options.reconstruction == "newton") return {};
   Reconstruction result;
   double log_factor = 0;
-  const auto layers = flow.linear_layers();
-  for (const LinearLayer<T>* layer : layers) {
-    result.error += reconstruction_error(layer->reconstruction(), updates);
-    log_factor += static_cast<double>(layer->reconstruction()[0]);
+  int layers = 0;
+  for (std::size_t i = 0; i < flow.layer_count(); ++i) {
+    const std::span<const T> kept = flow.layer(i).reconstruction();
+    if (kept.empty()) continue;
+    result.error += reconstruction_error(kept, updates);
+    log_factor += static_cast<double>(kept[0]);
+    ++layers;
   }
-  result.weight =
-      options.reconstruction_weight * std::exp(log_factor / static_cast<double>(layers.size()));
+  if (layers == 0) return {};
+  result.weight = options.reconstruction_weight * std::exp(log_factor / layers);
   return result;
 }
 
 template <class T>
 std::optional<double> inverse_error(const Flow<T>& flow) {
   if (!flow.keeps_inverse()) return {};
-  const Matrix<T> x = normal_columns<T>(flow.dimension(), flow.own());
-  Matrix<T> y(x.rows(), draws);
-  Matrix<T> again(x.rows(), draws);
   double largest = 0;
-  for (const LinearLayer<T>* layer : flow.linear_layers()) {
+  for (std::size_t i = 0; i < flow.layer_count(); ++i) {
+    const Layer<T>& layer = flow.layer(i);
+    if (!layer.learns_inverse()) continue;
+    const LayerShape shape = layer.shape();
+    const Index size = shape.in.size();
+    const Matrix<T> x = normal_columns<T>(size, flow.own(size));
+    Matrix<T> y(x.rows(), draws);
+    Matrix<T> again(x.rows(), draws);
     const MatrixMap<T> none(nullptr, 0, draws);
-    layer->forward({ConstMatrixMap<T>(x.data(), x.rows(), draws),
-                    MatrixMap<T>(y.data(), x.rows(), draws),
-                    none,
-                    none,
-                    none,
-                    {}});
-    layer->inverse(ConstMatrixMap<T>(y.data(), x.rows(), draws),
-                   ConstMatrixMap<T>(nullptr, 0, draws),
-                   MatrixMap<T>(again.data(), x.rows(), draws), InverseKind::learned);
+    layer.forward({ConstMatrixMap<T>(x.data(), x.rows(), draws),
+                   MatrixMap<T>(y.data(), x.rows(), draws),
+                   none,
+                   none,
+                   none,
+                   {}});
+    layer.inverse(ConstMatrixMap<T>(y.data(), x.rows(), draws),
+                  ConstMatrixMap<T>(nullptr, 0, draws), MatrixMap<T>(again.data(), x.rows(), draws),
+                  InverseKind::learned);
     double squares = (again - x).template cast<double>().squaredNorm();
     if (flow.row_group() != nullptr) flow.row_group()->sum(std::span(&squares, 1));
-    const double mean = squares / static_cast<double>(draws * flow.dimension());
-    largest = std::max(largest, std::sqrt(mean));
+    largest = std::max(largest, std::sqrt(squares / static_cast<double>(draws * size)));
   }
   return largest;
 }

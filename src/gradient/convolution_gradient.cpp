@@ -115,7 +115,7 @@ class SelfNormalizingConvolutionGradient final : public ConvolutionGradient<T> {
     convolve_transposed<T>(shape, layer.weights(), read(delta.output), delta.input, scratch);
 
     const T c = static_cast<T>(2.0 * options_.reconstruction_weight *
-                               std::exp(static_cast<double>(reconstruction()[0])));
+                               std::exp(static_cast<double>(layer.reconstruction()[0])));
     add_bias(delta.output, sink);
     back = T{0.5} * delta.output - c * back;
     error = T{-0.5} * delta.input - c * error;
@@ -146,10 +146,6 @@ class SelfNormalizingConvolutionGradient final : public ConvolutionGradient<T> {
   }
 
  private:
-  std::span<const T> reconstruction() const {
-    return std::as_const(this->layer_->parameters()).values(this->layer_->reconstruction_id());
-  }
-
   /// m(i, j) flip(kernel)(o, c, i, j)
   void every_sample(std::span<const T> kernel, std::vector<T>& result) const {
     const ConvolutionShape& shape = this->layer_->convolution();

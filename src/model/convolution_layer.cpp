@@ -66,7 +66,7 @@ template <class T>
 void ConvolutionLayer<T>::inverse(const ConstMatrixMap<T>& output,
                                   const ConstMatrixMap<T>& /*latent*/, MatrixMap<T> input,
                                   InverseKind kind) const {
-  if (kind == InverseKind::exact) {
+  if (kind == InverseKind::exact || !keeps_inverse()) {
     ConvolutionFactors(prefix_ + "/w", convolution_, weights()).solve(bias(), output, input);
     return;
   }

@@ -100,9 +100,7 @@ void Flow<T>::prepare() {
 
 template <class T>
 bool Flow<T>::keeps_inverse() const {
-  return !linear_layers().empty() && std::ranges::all_of(layers_, [](const auto& layer) {
-    return layer->has_learned_inverse();
-  });
+  return std::ranges::any_of(layers_, [](const auto& layer) { return layer->learns_inverse(); });
 }
 
 template <class T>

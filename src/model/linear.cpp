@@ -93,7 +93,7 @@ void LinearLayer<T>::forward(LayerPass<T> pass) const {
 template <class T>
 void LinearLayer<T>::inverse(const ConstMatrixMap<T>& output, const ConstMatrixMap<T>& /*latent*/,
                              MatrixMap<T> input, InverseKind kind) const {
-  if (kind == InverseKind::learned) {
+  if (kind == InverseKind::learned && keeps_inverse()) {
     apply_learned(output, input);
   } else {
     solve(output, input);

@@ -189,7 +189,14 @@ std::string expanded(std::string_view line) {
   return std::string(line);
 }
 
-std::string word_of(const LayerSpec& spec) {
+}  // namespace
+
+std::vector<LayerSpec> parse_model_line(std::string_view line, const LayerDefaults& defaults) {
+  const std::string text = expanded(line);
+  return Parser(text, defaults).parse();
+}
+
+std::string model_word(const LayerSpec& spec) {
   std::string text = spec.kind;
   const auto syntax = std::ranges::find(layer_syntax(), spec.kind, &LayerSyntax::kind);
   if (syntax == layer_syntax().end()) return text;
@@ -206,17 +213,10 @@ std::string word_of(const LayerSpec& spec) {
   return text;
 }
 
-}  // namespace
-
-std::vector<LayerSpec> parse_model_line(std::string_view line, const LayerDefaults& defaults) {
-  const std::string text = expanded(line);
-  return Parser(text, defaults).parse();
-}
-
 std::string model_line(const std::vector<LayerSpec>& layers) {
   constexpr std::size_t longest = 8;
   std::vector<std::string> words;
-  for (const LayerSpec& layer : layers) words.push_back(word_of(layer));
+  for (const LayerSpec& layer : layers) words.push_back(model_word(layer));
   std::vector<std::string> items;
   for (std::size_t i = 0; i < words.size();) {
     // the shortest period that repeats

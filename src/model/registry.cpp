@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 
 #include "relgrad/core/error.hpp"
@@ -18,39 +19,121 @@
 
 namespace relgrad {
 
+namespace {
+
+double number_of(const LayerSpec& spec, const std::string& name) {
+  const auto found = spec.settings.find(name);
+  if (found != spec.settings.end()) return found->second;
+  const auto syntax = std::ranges::find(layer_syntax(), spec.kind, &LayerSyntax::kind);
+  const auto usual = std::ranges::find(syntax->numbers, name, &LayerNumber::name);
+  return usual == syntax->numbers.end() ? 0 : usual->usual;
+}
+
+SampleShape same(const SampleShape& in) { return in; }
+/// `each` operations per number of a sample.
+auto per_number(double each) {
+  return [each](const LayerSpec&, const SampleShape& in) {
+    return each * static_cast<double>(in.size());
+  };
+}
+/// 2 H W (9 C/2 hidden + hidden^2 + 9 hidden C), and the affine map.
+double coupling_flops(const LayerSpec& spec, const SampleShape& in) {
+  const auto c = static_cast<double>(in.channels);
+  const double hidden = number_of(spec, "hidden");
+  return 2.0 * static_cast<double>(in.area()) *
+             (4.5 * c * hidden + hidden * hidden + 9.0 * hidden * c) +
+         4.0 * static_cast<double>(in.size());
+}
+
+}  // namespace
+
 const std::vector<LayerSyntax>& layer_syntax() {
   static const std::vector<LayerSyntax> rows = {
-      {"linear", "a full D x D matrix and a bias", {}, {}, true},
+      {"linear",
+       "a full D x D matrix and a bias",
+       {},
+       {},
+       true,
+       same,
+       [](const LayerSpec&, const SampleShape& in) {
+         return 2.0 * static_cast<double>(in.size()) * static_cast<double>(in.size());
+       }},
       {"conv",
        "a convolution with as many channels out as in; K x K taps, K = 1, 3, 5 or 7",
        {{"taps", 3}},
        {{"zero", "circular", 0}, {"circular", "circular", 1}},
-       true},
+       true,
+       same,
+       [](const LayerSpec& spec, const SampleShape& in) {
+         const double taps = number_of(spec, "taps");
+         return 2.0 * static_cast<double>(in.size() * in.channels) * taps * taps;
+       }},
       {"spectral",
        "a C x C matrix at every frequency of the cosine transform, and back to positions",
        {},
        {{"positions", "frequencies", 0}, {"frequencies", "frequencies", 1}},
-       false},
+       false,
+       same,
+       [](const LayerSpec& spec, const SampleShape& in) {
+         const double transforms = number_of(spec, "frequencies") != 0 ? 1 : 2;
+         return static_cast<double>(in.size()) *
+                (2.0 * static_cast<double>(in.channels) +
+                 transforms * 2.5 * std::log2(static_cast<double>(in.area())));
+       }},
       {"spline",
        "monotone rational-quadratic splines of BINS bins on [-BOUND, BOUND], one per pixel and "
        "channel, per channel, or per channel and ring of frequencies",
        {{"bins", 12}, {"bound", 6}},
        {{"pixel", "shared", 0}, {"channel", "shared", 1}, {"ring", "shared", 2}},
-       false},
-      {"smooth-leaky-relu", "a y + (1-a) log(1+e^y)", {{"slope", 0.3}}, {}, false},
-      {"leaky-tanh", "tanh(a y) + c y", {{"scale", 1}, {"slope", 0.3}}, {}, false},
-      {"actnorm", "a scale and a shift per channel, from the first batch", {}, {}, false},
-      {"squeeze", "2 x 2 positions become 4 channels", {}, {}, false},
+       false,
+       same,
+       per_number(40)},
+      {"smooth-leaky-relu",
+       "a y + (1-a) log(1+e^y)",
+       {{"slope", 0.3}},
+       {},
+       false,
+       same,
+       per_number(30)},
+      {"leaky-tanh",
+       "tanh(a y) + c y",
+       {{"scale", 1}, {"slope", 0.3}},
+       {},
+       false,
+       same,
+       per_number(30)},
+      {"actnorm",
+       "a scale and a shift per channel, from the first batch",
+       {},
+       {},
+       false,
+       same,
+       per_number(2)},
+      {"squeeze",
+       "2 x 2 positions become 4 channels",
+       {},
+       {},
+       false,
+       [](const SampleShape& in) {
+         return SampleShape{4 * in.channels, in.height / 2, in.width / 2};
+       },
+       per_number(0)},
       {"coupling",
        "an affine coupling; HIDDEN channels inside its net",
        {{"hidden", 64}},
        {},
-       false},
+       false,
+       same,
+       coupling_flops},
       {"split",
        "half of the channels leave; mean and scale of their density by a net of HIDDEN channels",
        {{"hidden", 64}},
        {},
-       false},
+       false,
+       [](const SampleShape& in) {
+         return SampleShape{in.channels / 2, in.height, in.width};
+       },
+       coupling_flops},
   };
   return rows;
 }
@@ -64,13 +147,7 @@ struct Context {
   const std::string& prefix;
   Range own;  // coordinates of this rank
 
-  double number(const std::string& name) const {
-    const auto found = spec.settings.find(name);
-    if (found != spec.settings.end()) return found->second;
-    const auto syntax = std::ranges::find(layer_syntax(), spec.kind, &LayerSyntax::kind);
-    const auto usual = std::ranges::find(syntax->numbers, name, &LayerNumber::name);
-    return usual == syntax->numbers.end() ? 0 : usual->usual;
-  }
+  double number(const std::string& name) const { return number_of(spec, name); }
   Index whole_number(const std::string& name) const {
     const double value = number(name);
     if (!(value >= 1 && value <= 1e6 && value == static_cast<double>(static_cast<Index>(value)))) {

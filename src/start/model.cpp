@@ -203,6 +203,18 @@ nlohmann::json describe(const FlowSpec& flow, const TransformOptions& transform,
             {"identity", dataset.identity}}}};
 }
 
+FlowSpec flow_spec_of(const checkpoint::Found& found) {
+  const nlohmann::json& state = model_state(found);
+  FlowSpec spec;
+  spec.sample = sample_shape_of(data_of(found));
+  spec.latent = parse_latent(state.at("latent").get<std::string>());
+  for (const auto& layer : state.at("layers")) {
+    spec.layers.push_back({layer.at("kind").get<std::string>(),
+                           layer.at("settings").get<std::map<std::string, double>>()});
+  }
+  return spec;
+}
+
 DatasetInfo data_of(const checkpoint::Found& found) {
   const nlohmann::json& model = model_state(found);
   DatasetInfo data;
@@ -230,13 +242,7 @@ Model<T> restore_model(const checkpoint::Found& found, const Products& products,
                        const mpi::Communicator& comm, RowGroup<T>* row_group) {
   const nlohmann::json& state = model_state(found);
   Model<T> model;
-  FlowSpec spec;
-  spec.sample = sample_shape_of(data_of(found));
-  spec.latent = parse_latent(state.at("latent").get<std::string>());
-  for (const auto& layer : state.at("layers")) {
-    spec.layers.push_back({layer.at("kind").get<std::string>(),
-                           layer.at("settings").get<std::map<std::string, double>>()});
-  }
+  const FlowSpec spec = flow_spec_of(found);
   model.flow = std::make_unique<Flow<T>>(spec, products, row_group);
   checkpoint::load(comm, found, parameter_blocks(model.flow->parameters()));
   model.flow->prepare();

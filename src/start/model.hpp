@@ -55,6 +55,8 @@ template <class T>
 Model<T> restore_model(const checkpoint::Found& found, const Products& products,
                        const mpi::Communicator& comm, RowGroup<T>* row_group = nullptr);
 
+/// The flow of a checkpoint's model.
+FlowSpec flow_spec_of(const checkpoint::Found& found);
 /// The data a checkpoint's model was trained on: dimension, sample shape, element type.
 DatasetInfo data_of(const checkpoint::Found& found);
 /// Whether the linear layers of a checkpoint's model keep learned inverses.

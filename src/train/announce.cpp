@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "relgrad/core/log.hpp"
+#include "relgrad/model/model_line.hpp"
 #include "run/progress.hpp"
 #include "tuning/product_choice.hpp"
 
@@ -27,15 +28,11 @@ void announce(const TrainOptions& options, const DatasetInfo& dataset, const Mod
   if (const RowGroup<T>* group = model.flow->row_group()) {
     sharing = fmt::format(" ({} ranks share every W)", group->size());
   }
-  std::string layers;
-  for (const LayerSpec& layer : model.flow->spec().layers) {
-    layers += (layers.empty() ? "" : " > ") + layer.kind;
-  }
   log_info(fmt::format("{}: {} training samples, {} dimensions, {}", dataset.name,
                        dataset.split("train").rows, dataset.dimension, name_of(dataset.type)));
   log_info(fmt::format("model: {} transform > {} > {} latent; {} parameters, {}",
-                       name_of(model.transform->kind()), layers, name_of(model.flow->latent()),
-                       parameters, options.precision));
+                       name_of(model.transform->kind()), model_line(model.flow->spec().layers),
+                       name_of(model.flow->latent()), parameters, options.precision));
   log_info(fmt::format("{} rank{} x {} thread{}, {} gradient, {} exchange{}", world_size,
                        world_size == 1 ? "" : "s", options.threads, options.threads == 1 ? "" : "s",
                        options.gradient, exchange.name(), sharing));

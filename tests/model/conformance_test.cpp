@@ -107,6 +107,22 @@ TEST(EveryLayer, IsInTheSuite) {
   EXPECT_EQ(seen, std::set<std::string>(kinds.begin(), kinds.end()));
 }
 
+TEST(EveryLayer, HasTheShapesThatItsRowInTheRegistryTells) {
+  for (const Case& c : cases()) {
+    SCOPED_TRACE(c.line);
+    const Flow<double> flow = make_flow(c);
+    SampleShape shape = c.shape;
+    for (std::size_t i = 0; i < flow.spec().layers.size(); ++i) {
+      const auto row = std::ranges::find(layer_syntax(), flow.layer(i).kind(), &LayerSyntax::kind);
+      ASSERT_NE(row, layer_syntax().end());
+      EXPECT_EQ(flow.layer(i).shape().in, shape);
+      shape = row->out(shape);
+      EXPECT_EQ(flow.layer(i).shape().out, shape);
+      EXPECT_GE(row->flops(flow.spec().layers[i], shape), 0.0);
+    }
+  }
+}
+
 TEST(EveryLayer, IsUndoneByItsInverse) {
   for (const Case& c : cases()) {
     SCOPED_TRACE(c.line + ", seed 7");

@@ -37,7 +37,7 @@ class ConvolutionLayer final : public Layer<T> {
   bool has_sample_independent_part() const override { return true; }
   /// log|det| of the layer's matrix, with pivoting (convolution/exact_convolution.hpp).
   double sample_independent_log_abs_det() const override;
-  bool has_learned_inverse() const override { return keeps_inverse(); }
+  bool learns_inverse() const override { return keeps_inverse(); }
   bool keeps_inverse() const { return inverse_id_.has_value(); }
 
   const std::string& prefix() const { return prefix_; }
@@ -51,6 +51,10 @@ class ConvolutionLayer final : public Layer<T> {
   ParameterId reconstruction_id() const { return reconstruction_id_.value(); }
   std::span<const T> weights() const { return std::as_const(*store_).values(weight_id_); }
   std::span<const T> bias() const { return std::as_const(*store_).values(bias_id_); }
+  std::span<const T> reconstruction() const override {
+    if (!keeps_inverse()) return {};
+    return std::as_const(*store_).values(reconstruction_id());
+  }
   std::span<const T> inverse_weights() const { return std::as_const(*store_).values(inverse_id()); }
   /// Memory for one convolution on this thread; valid until the next call.
   std::span<T> convolution_scratch() const;

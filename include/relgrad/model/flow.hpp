@@ -56,7 +56,7 @@ class Flow {
   void initialize(Initialization initialization, double noise, std::uint64_t seed);
   /// Layer::prepare of every layer; after each change of parameters.
   void prepare();
-  /// Whether there are linear layers, and every layer has a learned inverse.
+  /// Whether layers learn inverses: those of linear and of convolutional layers.
   bool keeps_inverse() const;
   /// x = f^{-1}(z), |own()| x B each, layer by layer from the last.
   /// @param z     what left the flow, in the order in which it left

@@ -90,9 +90,11 @@ class Layer {
   /// ranks share the work.
   virtual bool has_sample_independent_part() const { return false; }
   virtual double sample_independent_log_abs_det() const { return 0.0; }
-  /// Whether inverse() can be `learned`; layers without a learned inverse are undone exactly at no
-  /// greater cost, and say true.
-  virtual bool has_learned_inverse() const { return true; }
+  /// Whether the layer learns an inverse beside itself; inverse(learned) then uses it, and is exact
+  /// otherwise.
+  virtual bool learns_inverse() const { return false; }
+  /// Two numbers that a layer with a learned inverse keeps (gradient/geco.hpp); none: it has none.
+  virtual std::span<const T> reconstruction() const { return {}; }
   /// Whether ranks may share it in a row group: each has its own coordinates of all samples.
   virtual bool splits_by_coordinates() const { return false; }
   /// Calls `visitor` with the layer's own type.

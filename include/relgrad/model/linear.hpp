@@ -43,7 +43,7 @@ class LinearLayer final : public Layer<T> {
   /// log|det W| by LU (linalg/log_abs_det): 2/3 D^3 flops.
   bool has_sample_independent_part() const override { return true; }
   double sample_independent_log_abs_det() const override;
-  bool has_learned_inverse() const override { return keeps_inverse(); }
+  bool learns_inverse() const override { return keeps_inverse(); }
 
   bool keeps_inverse() const { return inverse_id_.has_value(); }
   /// R = W^{-1} to rounding, by LU in the layer's precision (linalg/inverse), in a row group in
@@ -63,7 +63,8 @@ class LinearLayer final : public Layer<T> {
   ConstMatrixMap<T> inverse_transposed() const {
     return std::as_const(*store_).matrix(inverse_id());
   }
-  std::span<const T> reconstruction() const {
+  std::span<const T> reconstruction() const override {
+    if (!keeps_inverse()) return {};
     return std::as_const(*store_).values(reconstruction_id());
   }
   const Products& products() const { return *products_; }

@@ -24,5 +24,7 @@ std::vector<LayerSpec> parse_model_line(std::string_view line, const LayerDefaul
 /// A line that parse_model_line() reads back to `layers`, but for learned inverses. Repetitions of
 /// up to eight layers are written once.
 std::string model_line(const std::vector<LayerSpec>& layers);
+/// One layer as a model line has it.
+std::string model_word(const LayerSpec& layer);
 
 }  // namespace relgrad

@@ -1,6 +1,7 @@
 #pragma once
 /// The kinds of layers there are, by name: what a model line or a checkpoint's manifest says
 /// becomes a layer.
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -38,6 +39,10 @@ struct LayerSyntax {
   std::vector<LayerNumber> numbers;
   std::vector<LayerWord> words;
   bool learns_inverse;  // with the number "inverse"
+  /// Of a sample that comes in as `in`: what goes on, and floating-point operations of the forward
+  /// pass (multiplications and additions counted singly).
+  std::function<SampleShape(const SampleShape& in)> out;
+  std::function<double(const LayerSpec& spec, const SampleShape& in)> flops;
 };
 /// One row per kind, in the order of help texts.
 const std::vector<LayerSyntax>& layer_syntax();
