@@ -7,6 +7,7 @@
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
 #include "relgrad/core/partition.hpp"
+#include "relgrad/data/epoch_order.hpp"
 #include "relgrad/model/model_line.hpp"
 #include "relgrad/mpi/agreement.hpp"
 #include "start/kinked_start.hpp"
@@ -64,15 +65,18 @@ template <class T>
 std::unique_ptr<Transform<T>> fit_to_values(const TransformOptions& options,
                                             const SplitReader& train,
                                             const mpi::Communicator& comm) {
-  // Every rank reads the same evenly spaced rows.
+  // Every rank reads the same rows: all of them, or so many in the keyed order of an epoch, as
+  // they may lie in an order of their own in the file.
   const std::int64_t rows = static_cast<std::int64_t>(train.rows());
   const std::int64_t used =
       std::min(rows, std::max<std::int64_t>(1000, fit_values_at_most / train.dimension()));
   Matrix<double> sample(train.dimension(), used);
   mpi::together(comm, [&] {
+    const EpochOrder order(0, 0, train.rows());
     RawBatch batch;
     for (std::int64_t i = 0; i < used; ++i) {
-      const std::uint64_t row = static_cast<std::uint64_t>(i * rows / used);
+      const auto at = static_cast<std::uint64_t>(i);
+      const std::uint64_t row = used == rows ? at : order.sample_at(at);
       train.read_range(row, row + 1, batch);
       for (Index d = 0; d < train.dimension(); ++d) {
         sample(d, i) = static_cast<double>(batch.float32_data()[d]);
@@ -80,6 +84,52 @@ std::unique_ptr<Transform<T>> fit_to_values(const TransformOptions& options,
     }
   });
   return fit_transform<T>(options, sample);
+}
+
+/// The transform whose fitted tables a checkpoint holds. @throws CheckpointError, DataError
+template <class T>
+std::unique_ptr<Transform<T>> restored_transform(const checkpoint::Found& found,
+                                                 const TransformOptions& options, Index dimension) {
+  std::vector<TransformTable> tables;
+  for (const auto& tensor : found.manifest.at("tensors")) {
+    const std::string name = tensor.at("name").get<std::string>();
+    if (!name.starts_with("transform/")) continue;
+    const Matrix<double> values = checkpoint::read_tensor(found, name);
+    tables.push_back({name.substr(std::string("transform/").size()),
+                      values.rows(),
+                      values.cols(),
+                      {values.data(), values.data() + values.size()}});
+  }
+  return restore_transform<T>(options, data_of(found).type, dimension, tables);
+}
+
+/// That of the newest checkpoint that can be read; null if there is none.
+template <class T>
+std::unique_ptr<Transform<T>> resumed_transform(const std::vector<checkpoint::Found>& candidates,
+                                                const TransformOptions& options, Index dimension,
+                                                const mpi::Communicator& comm) {
+  for (const checkpoint::Found& found : candidates) {
+    std::unique_ptr<Transform<T>> transform;
+    double failed = 0;
+    try {
+      transform = restored_transform<T>(found, options, dimension);
+    } catch (const Error&) {
+      failed = 1;  // whoever loads the weights tells what is wrong with it
+    }
+    comm.allreduce_sum(std::span(&failed, 1));
+    if (failed == 0) return transform;
+  }
+  return nullptr;
+}
+
+template <class T>
+std::unique_ptr<Transform<T>> fit(const TransformOptions& options, const DatasetInfo& dataset,
+                                  const SplitReader& train, const mpi::Communicator& comm) {
+  if (options.kind == TransformKind::logit || options.kind == TransformKind::none) {
+    return restore_transform<T>(options, dataset.type, dataset.dimension, {});  // nothing to fit
+  }
+  return dataset.type == ElementType::uint8 ? fit_to_levels<T>(options, train, comm)
+                                            : fit_to_values<T>(options, train, comm);
 }
 
 template <class T>
@@ -166,14 +216,17 @@ GradientOptions gradient_options_of(const TrainOptions& options, bool tracks_log
 template <class T>
 Model<T> build_model(const TrainOptions& options, const DatasetInfo& dataset,
                      const SplitReader& train, const Products& products,
-                     const mpi::Communicator& comm, RowGroup<T>* row_group) {
+                     const mpi::Communicator& comm, RowGroup<T>* row_group,
+                     const std::vector<checkpoint::Found>& resumed) {
   Model<T> model;
   model.transform_options = transform_options_of(options, dataset);
-  model.transform = dataset.type == ElementType::uint8
-                        ? fit_to_levels<T>(model.transform_options, train, comm)
-                        : fit_to_values<T>(model.transform_options, train, comm);
+  model.transform = resumed_transform<T>(resumed, model.transform_options, dataset.dimension, comm);
+  if (model.transform == nullptr) {
+    model.transform = fit<T>(model.transform_options, dataset, train, comm);
+  }
   const FlowSpec spec = flow_spec_of(options, dataset);
   model.flow = std::make_unique<Flow<T>>(spec, products, row_group);
+  if (!resumed.empty()) return model;
   // whitening: the first layer is fitted later, by a run that does not go on from a checkpoint
   const bool is_later = options.init == "whitening" || options.init == "kinked";
   const std::string start = is_later ? "identity" : options.init;
@@ -252,19 +305,8 @@ Model<T> restore_model(const checkpoint::Found& found, const Products& products,
   model.transform_options.logit_a = transform.at("logit_a").get<double>();
   model.transform_options.marginal_pseudo_count =
       transform.at("marginal_pseudo_count").get<double>();
-  std::vector<TransformTable> tables;
   mpi::together(comm, [&] {
-    for (const auto& tensor : found.manifest.at("tensors")) {
-      const std::string name = tensor.at("name").get<std::string>();
-      if (!name.starts_with("transform/")) continue;
-      const Matrix<double> values = checkpoint::read_tensor(found, name);
-      tables.push_back({name.substr(std::string("transform/").size()),
-                        values.rows(),
-                        values.cols(),
-                        {values.data(), values.data() + values.size()}});
-    }
-    model.transform = restore_transform<T>(model.transform_options, data_of(found).type,
-                                           spec.dimension(), tables);
+    model.transform = restored_transform<T>(found, model.transform_options, spec.dimension());
   });
   return model;
 }
@@ -319,9 +361,11 @@ std::vector<checkpoint::ConstBlock> table_blocks(const std::vector<TransformTabl
 }
 
 template Model<float> build_model(const TrainOptions&, const DatasetInfo&, const SplitReader&,
-                                  const Products&, const mpi::Communicator&, RowGroup<float>*);
+                                  const Products&, const mpi::Communicator&, RowGroup<float>*,
+                                  const std::vector<checkpoint::Found>&);
 template Model<double> build_model(const TrainOptions&, const DatasetInfo&, const SplitReader&,
-                                   const Products&, const mpi::Communicator&, RowGroup<double>*);
+                                   const Products&, const mpi::Communicator&, RowGroup<double>*,
+                                   const std::vector<checkpoint::Found>&);
 template Model<float> restore_model(const checkpoint::Found&, const Products&,
                                     const mpi::Communicator&, RowGroup<float>*);
 template Model<double> restore_model(const checkpoint::Found&, const Products&,

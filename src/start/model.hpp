@@ -23,12 +23,17 @@ struct Model {
 /// @param tracks_log_abs_det  steps tell the change of log|det|
 GradientOptions gradient_options_of(const TrainOptions& options, bool tracks_log_abs_det = false);
 
-/// Collective. Fits the transform in one pass over the training split (each rank its part, counts
-/// are added) and initialises the flow. @param row_group  as Flow has it
+/// Collective. The model of a run before its first step. A transform that has something to fit is
+/// fitted in one pass over the training split (each rank its part, counts are added), and the flow
+/// is initialised.
+/// @param row_group  as Flow has it
+/// @param resumed    checkpoints that the run goes on from, newest first: the transform is theirs,
+///                   the training split is not read, and the flow waits for their parameters
 template <class T>
 Model<T> build_model(const TrainOptions& options, const DatasetInfo& dataset,
                      const SplitReader& train, const Products& products,
-                     const mpi::Communicator& comm, RowGroup<T>* row_group = nullptr);
+                     const mpi::Communicator& comm, RowGroup<T>* row_group = nullptr,
+                     const std::vector<checkpoint::Found>& resumed = {});
 
 /// Channels x height x width of images; D x 1 x 1 of other data.
 SampleShape sample_shape_of(const DatasetInfo& data);
