@@ -1,7 +1,12 @@
 #include "bench/bench_fixture.hpp"
 
-#include <chrono>
+#include <fmt/format.h>
 
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+
+#include "relgrad/core/error.hpp"
 #include "relgrad/core/partition.hpp"
 #include "relgrad/core/random.hpp"
 #include "start/model.hpp"
@@ -12,11 +17,19 @@ namespace relgrad {
 
 namespace {
 
-FlowSpec spec_of(const BenchStepOptions& options, Index dimension) {
-  const LayerSpec activation = activation_spec(options.activation, train_options(options));
-  return make_flow_spec(dimension, options.layers, activation,
-                        options.activation == "spline" ? activation : LayerSpec{"none", {}},
-                        Latent::normal);
+/// "3x32x32"
+std::vector<Index> sample_shape_from(const std::string& text) {
+  std::vector<Index> shape(3);
+  int end = 0;
+  const int read =
+      std::sscanf(text.c_str(), "%tdx%tdx%td%n", &shape[0], &shape[1], &shape[2], &end);
+  const bool fits = read == 3 && static_cast<std::size_t>(end) == text.size() &&
+                    std::ranges::all_of(shape, [](Index n) { return n >= 1 && n <= 1 << 16; });
+  if (!fits) {
+    throw UsageError(
+        fmt::format("--sample: '{}' is no shape; write CHANNELSxHEIGHTxWIDTH, e.g. 3x32x32", text));
+  }
+  return shape;
 }
 
 template <class T>
@@ -36,9 +49,24 @@ PreparedBatch<T> random_batch(Index dimension, std::int64_t global, const Range&
 
 }  // namespace
 
+FlowSpec spec_of(const BenchStepOptions& options, Index dimension) {
+  const TrainOptions train = train_options(options);
+  if (!options.model.empty()) {
+    DatasetInfo data;
+    data.sample_shape = sample_shape_from(options.sample);
+    return flow_spec_of(train, data);
+  }
+  const LayerSpec activation = activation_spec(options.activation, train);
+  return make_flow_spec(dimension, options.layers, activation,
+                        options.activation == "spline" ? activation : LayerSpec{"none", {}},
+                        Latent::normal);
+}
+
 TrainOptions train_options(const BenchStepOptions& options) {
   TrainOptions train;
   train.layers = options.layers;
+  train.model = options.model;
+  train.gradient = options.gradient;
   train.activation = options.activation;
   train.optimizer = options.optimizer;
   train.products = options.products;
@@ -54,13 +82,15 @@ TrainOptions train_options(const BenchStepOptions& options) {
 template <class T>
 BenchFixture<T>::BenchFixture(const BenchStepOptions& options, Index dimension,
                               const mpi::Communicator& comm, double noise)
-    : products(choose_products<T>(train_options(options), dimension, comm)),
-      sharing(train_options(options), dimension, comm, products),
-      flow(spec_of(options, dimension), products, sharing.row_group()),
+    : spec(spec_of(options, dimension)),
+      tuned(with_full_layers_of(spec, train_options(options))),
+      products(choose_products<T>(tuned, matrix_size(), comm)),
+      sharing(tuned, matrix_size(), comm, products),
+      flow(spec, products, sharing.row_group()),
       exchange(sharing.make_exchange()),
       update(make_update<T>(flow, *exchange, products, {parse_optimizer_kind(options.optimizer)},
                             0.0, exact_terms_of(train_options(options)))),
-      batch(random_batch<T>(dimension, options.batch_size,
+      batch(random_batch<T>(spec.dimension(), options.batch_size,
                             part_of(options.batch_size, comm.rank(), comm.world_size()),
                             options.seed)),
       step(flow, part_of(options.batch_size, 0, comm.world_size()).size(),

@@ -9,6 +9,7 @@
 #include "bench/bench_fixture.hpp"
 #include "bench/step_floor.hpp"
 #include "relgrad/core/error.hpp"
+#include "relgrad/core/random.hpp"
 #include "relgrad/gradient/buffer.hpp"
 #include "relgrad/hdf5/file.hpp"
 #include "relgrad/likelihood/log_likelihood.hpp"
@@ -16,6 +17,7 @@
 #include "relgrad/mpi/agreement.hpp"
 #include "run/json_report.hpp"
 #include "run/run_directory.hpp"
+#include "start/model.hpp"
 #include "tuning/determinism.hpp"
 #include "tuning/product_choice.hpp"
 
@@ -66,6 +68,62 @@ double check(const BenchStepOptions& options, const mpi::Communicator& comm) {
     worst = std::max(worst, (moved - expected).norm() / expected.norm());
   }
   return worst;
+}
+
+/// The derivative of the log-likelihood of a --model by its input along a random direction, in
+/// double precision: relative difference of the backward pass to central differences.
+double check_model(const BenchStepOptions& options) {
+  BenchStepOptions small = options;
+  small.compute = "float32";
+  Flow<double> flow(spec_of(small, options.dim), Products(ProductBackend::openblas));
+  flow.initialize(Initialization::identity, 0.01, options.seed);
+  constexpr Index samples = 2;
+  const auto normal = [&](std::uint64_t item) {
+    Matrix<double> x(flow.dimension(), samples);
+    RandomStream(options.seed, Purpose::test, 1, item)
+        .normal(std::span(x.data(), static_cast<std::size_t>(x.size())));
+    return x;
+  };
+  const Matrix<double> x = normal(0);
+  const Matrix<double> direction = normal(1);
+  Workspace<double> workspace(flow, samples);
+  const auto log_likelihood = [&](double step) {
+    const Matrix<double> at = x + step * direction;
+    workspace.load(at.data(), samples);
+    forward(flow, workspace);
+    double sum = 0;
+    for (const double nats : workspace.log_likelihood()) sum += nats;
+    return sum;
+  };
+  constexpr double h = 1e-4;
+  const auto slope = [&](double step) {
+    return (log_likelihood(step) - log_likelihood(-step)) / (2 * step);
+  };
+  const double numerical = (4 * slope(h / 2) - slope(h)) / 3;
+  log_likelihood(0);
+  workspace.ask_for_input_delta();
+  const Products products(ProductBackend::openblas);
+  GradientBuffer<double> buffer(flow.parameters(), products);
+  buffer.clear();
+  FlowGradient<double>(flow, gradient_options_of(train_options(options)))
+      .backward(workspace, buffer);
+  const double analytic = workspace.input_delta().cwiseProduct(direction).sum();
+  return std::abs(analytic - numerical) / std::abs(numerical);
+}
+
+/// Work of one rank in a step of a --model: three times the operations of the forward pass; every
+/// parameter and its moments once.
+StepWork work_of_model(const FlowSpec& spec, std::size_t parameters, double samples, int moments) {
+  StepWork work;
+  SampleShape shape = spec.sample;
+  for (const LayerSpec& layer : spec.layers) {
+    const auto row = std::ranges::find(layer_syntax(), layer.kind, &LayerSyntax::kind);
+    work.flops += 3.0 * samples * row->flops(layer, shape);
+    shape = row->out(shape);
+  }
+  work.bytes = 8.0 * (1 + moments) * static_cast<double>(parameters);
+  work.fused_bytes = work.bytes;
+  return work;
 }
 
 int dump(const BenchStepOptions& options, const mpi::Communicator& comm) {
@@ -131,12 +189,13 @@ class WarmSteps {
 /// @param exchange  comes back as the one that was taken
 nlohmann::json time_steps(const BenchStepOptions& options, const mpi::Communicator& comm,
                           std::string& exchange) {
-  BenchFixture<float> bench(options, options.dim, comm);
+  const double noise = options.model.empty() ? 0.5 : 0.01;
+  BenchFixture<float> bench(options, options.dim, comm, noise);
   exchange = bench.sharing.name();
   BenchStepOptions other = options;
   other.deterministic = false;
   std::optional<BenchFixture<float>> without;
-  if (options.deterministic) without.emplace(other, options.dim, comm);
+  if (options.deterministic) without.emplace(other, options.dim, comm, noise);
   for (std::int64_t i = 0; i < options.warmup; ++i) {
     bench.run();
     if (without) without->run();
@@ -154,9 +213,12 @@ nlohmann::json time_steps(const BenchStepOptions& options, const mpi::Communicat
   const double n = static_cast<double>(options.steps);
   const Spread spread = spread_of(milliseconds);
   const int ranks = comm.world_size();
+  const double samples = static_cast<double>(options.batch_size) / ranks;
+  const int moments = bench.flow.parameters().moment_count();
   const StepWork work =
-      work_of_step(options.dim, options.layers, static_cast<double>(options.batch_size) / ranks,
-                   bench.flow.parameters().moment_count(), ranks);
+      options.model.empty()
+          ? work_of_step(options.dim, options.layers, samples, moments, ranks)
+          : work_of_model(bench.spec, bench.flow.parameters().flat_size(), samples, moments);
   nlohmann::json time = {{"median_ms", spread.median},
                          {"min_ms", spread.least},
                          {"lower_quartile_ms", spread.lower_quartile},
@@ -206,12 +268,19 @@ void print_floor(const nlohmann::json& floor) {
 int bench_step(const BenchStepOptions& options, const mpi::Communicator& comm) {
   set_threads(static_cast<int>(options.threads));
   if (!options.dump.empty()) return dump(options, comm);
-  constexpr double limit = 1e-10;
-  const double error = check(options, comm);
+  const bool is_model = !options.model.empty();
+  const double limit = is_model ? 1e-6 : 1e-10;
+  double error = 0;
+  if (is_model) {
+    mpi::together(comm, [&] { error = check_model(options); });
+  } else {
+    error = check(options, comm);
+  }
   if (!(error <= limit)) {
     throw Error(ExitCode::internal,
-                fmt::format("bench step: the fast step differs from the plain gradient times M^T M "
-                            "by {:.1e}, limit {:.0e}",
+                fmt::format("bench step: the {} by {:.1e}, limit {:.0e}",
+                            is_model ? "derivative by the input differs from central differences"
+                                     : "fast step differs from the plain gradient times M^T M",
                             error, limit));
   }
   std::string exchange;
@@ -221,6 +290,9 @@ int bench_step(const BenchStepOptions& options, const mpi::Communicator& comm) {
                            {"setting",
                             {{"dim", options.dim},
                              {"layers", options.layers},
+                             {"model", options.model},
+                             {"sample", options.sample},
+                             {"gradient", options.gradient},
                              {"batch_size", options.batch_size},
                              {"activation", options.activation},
                              {"optimizer", options.optimizer},
@@ -234,7 +306,9 @@ int bench_step(const BenchStepOptions& options, const mpi::Communicator& comm) {
   report(comm, options.json, result, [&] {
     const auto& time = result["time"];
     const auto ms = [&](const char* key) { return time[key].get<double>(); };
-    fmt::print("check   fast step against plain gradient times M^T M: {:.1e}, limit {:.0e}\n",
+    fmt::print("check   {}: {:.1e}, limit {:.0e}\n",
+               is_model ? "derivative by the input against central differences"
+                        : "fast step against plain gradient times M^T M",
                error, limit);
     fmt::print(
         "time    median {:.2f} ms, quartiles {:.2f} and {:.2f}, min {:.2f}, max {:.2f} over {} "
@@ -251,10 +325,13 @@ int bench_step(const BenchStepOptions& options, const mpi::Communicator& comm) {
     for (const auto& [part, value] : time["ms_by_part"].items()) {
       fmt::print("  {:10} {:8.2f} ms\n", part, value.get<double>());
     }
-    fmt::print("setting D {}, {} layers, global batch {}, {}, {}, {} rank{} x {} thread{}\n",
-               options.dim, options.layers, options.batch_size, options.activation,
-               options.optimizer, comm.world_size(), comm.world_size() == 1 ? "" : "s",
-               options.threads, options.threads == 1 ? "" : "s");
+    const std::string model =
+        is_model
+            ? fmt::format("{} of {}, {} gradient", options.model, options.sample, options.gradient)
+            : fmt::format("D {}, {} layers, {}", options.dim, options.layers, options.activation);
+    fmt::print("setting {}, global batch {}, {}, {} rank{} x {} thread{}\n", model,
+               options.batch_size, options.optimizer, comm.world_size(),
+               comm.world_size() == 1 ? "" : "s", options.threads, options.threads == 1 ? "" : "s");
   });
   return 0;
 }

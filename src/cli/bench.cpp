@@ -40,6 +40,13 @@ Command bench_command() {
            "Step",
            {number_option("dim", options->dim, positive, "", "dimension D of a sample"),
             number_option("layers", options->layers, positive, "", "number of linear layers"),
+            text_option("model", options->model, "LINE", "layers in order, or a name",
+                        "bench step: the layers in one line, as of relgrad train, in place of "
+                        "--dim, --layers and --activation"),
+            text_option("sample", options->sample, "CxHxW", "channels x height x width",
+                        "shape of a sample of --model"),
+            choice_option("gradient", options->gradient, {"relative", "self-normalizing"},
+                          "estimator of the gradient of --model"),
             number_option("batch-size", options->batch_size, positive, "samples",
                           "samples per step, of all ranks together"),
             choice_option("activation", options->activation,

@@ -54,9 +54,13 @@ Flow<T>::Flow(const FlowSpec& spec, const Products& products, RowGroup<T>* row_g
       products_(std::make_unique<Products>(products)) {
   SampleShape shape = spec.sample;
   for (std::size_t i = 0; i < spec.layers.size(); ++i) {
-    layers_.push_back(make_layer<T>(spec.layers[i],
-                                    {*parameters_, *products_, shape, spec.latent, row_group},
-                                    fmt::format("layer/{}", i)));
+    try {
+      layers_.push_back(make_layer<T>(spec.layers[i],
+                                      {*parameters_, *products_, shape, spec.latent, row_group},
+                                      fmt::format("layer/{}", i)));
+    } catch (const UsageError& error) {
+      throw UsageError(fmt::format("--model: {}", error.what()));
+    }
     const Layer<T>& layer = *layers_.back();
     shape = layer.shape().out;
     if (row_group != nullptr && !layer.splits_by_coordinates()) {

@@ -75,6 +75,22 @@ class BenchExchange(support.Test):
         self.assertNotIn("factor", text)
 
 
+class BenchStep(support.Test):
+    def test_a_model_is_checked_and_timed(self):
+        words = ["bench", "step", "--model", "actnorm conv:3 spline:4 squeeze coupling:4", "--sample", "1x6x4",
+                 "--batch-size", 6, "--steps", 2, "--warmup", 1]
+        for gradient in ("relative", "self-normalizing"):
+            result = json.loads(must(*words, "--gradient", gradient, "--json", "-", ranks=2).out)
+            self.assertLess(result["check"]["relative_error"], result["check"]["limit"])
+            self.assertGreater(result["time"]["floor"]["flops"], 0)
+
+    def test_a_shape_that_is_none_is_refused(self):
+        for shape in ("28x28", "1x28x28x", "0x4x4", "1x28xa"):
+            refused = run("bench", "step", "--model", "conv", "--sample", shape)
+            self.assertEqual(refused.code, 2)
+            self.assertIn(f"--sample: '{shape}' is no shape; write CHANNELSxHEIGHTxWIDTH", refused.err)
+
+
 class Auto(support.Test):
     def test_a_run_says_what_it_takes_and_why(self):
         data = support.prepared("--synthetic", "images", "--size", "24x24", "--rows", 60)
