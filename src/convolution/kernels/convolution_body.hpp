@@ -165,11 +165,22 @@ constexpr Count next_together(Count left, Count most) {
   return left <= most ? left : (left < most + least - 1 ? (left + 1) / 2 : most);
 }
 
+/// Taps along H, [begin, end), that meet more than padding by zeros in row h.
+struct TapRows {
+  TapRows(const ConvolutionPlanes& planes, Count h)
+      : begin(planes.circular ? 0 : std::max<Count>(0, planes.halo() - h)),
+        end(planes.circular ? planes.taps
+                            : std::min(planes.taps, planes.height + planes.halo() - h)) {}
+  Count begin;
+  Count end;
+};
+
 /// R output channels at P positions beside each other:
 ///   y(r, p) = bias(r) + sum over channels in and taps of w(r, c, dy, dx) x(c, h + dy, w + p + dx)
 template <class T, int R, int P>
-RELGRAD_INLINE void convolve_positions(const ConvolutionPlanes& planes, Count channels_in,
-                                       const T* weights, const T* bias, const T* x, T* y) {
+RELGRAD_INLINE void convolve_positions(const ConvolutionPlanes& planes, TapRows rows,
+                                       Count channels_in, const T* weights, const T* bias,
+                                       const T* x, T* y) {
   constexpr int lanes = Lanes<T>::count;
   using Vector = typename Lanes<T>::Vector;
   Vector sum[R][P];
@@ -181,7 +192,8 @@ RELGRAD_INLINE void convolve_positions(const ConvolutionPlanes& planes, Count ch
   const Count row_size = planes.padded_width() * lanes;
   const Count plane_size = planes.padded_size() * lanes;
   for (Count c = 0; c < channels_in; ++c) {
-    for (Count dy = 0; dy < planes.taps; ++dy) {
+    const T* tap = weights + (c * planes.taps + rows.begin) * planes.taps * convolution_block;
+    for (Count dy = rows.begin; dy < rows.end; ++dy) {
       const T* row = x + c * plane_size + dy * row_size;
       for (Count dx = 0; dx < planes.taps; ++dx) {
         Vector at[P];
@@ -190,10 +202,10 @@ RELGRAD_INLINE void convolve_positions(const ConvolutionPlanes& planes, Count ch
 #pragma GCC unroll 4
         for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 6
-          for (int p = 0; p < P; ++p) sum[r][p] = at[p] * weights[r] + sum[r][p];
+          for (int p = 0; p < P; ++p) sum[r][p] = at[p] * tap[r] + sum[r][p];
         }
         row += lanes;
-        weights += convolution_block;
+        tap += convolution_block;
       }
     }
   }
@@ -205,30 +217,31 @@ RELGRAD_INLINE void convolve_positions(const ConvolutionPlanes& planes, Count ch
 }
 
 template <class T, int R, int P = most_together(R)>
-RELGRAD_INLINE void convolve_next(Count together, const ConvolutionPlanes& planes,
+RELGRAD_INLINE void convolve_next(Count together, const ConvolutionPlanes& planes, TapRows rows,
                                   Count channels_in, const T* weights, const T* bias, const T* x,
                                   T* y) {
   if constexpr (P > 1) {
     if (together < P) {
-      return convolve_next<T, R, P - 1>(together, planes, channels_in, weights, bias, x, y);
+      return convolve_next<T, R, P - 1>(together, planes, rows, channels_in, weights, bias, x, y);
     }
   }
-  convolve_positions<T, R, P>(planes, channels_in, weights, bias, x, y);
+  convolve_positions<T, R, P>(planes, rows, channels_in, weights, bias, x, y);
 }
 
 /// One row of `channels` output channels.
 template <class T, int R = convolution_block>
-void convolve_row(const ConvolutionPlanes& planes, Count channels_in, Count channels,
+void convolve_row(const ConvolutionPlanes& planes, TapRows rows, Count channels_in, Count channels,
                   const T* weights, const T* bias, const T* x, T* y) {
   if constexpr (R > 1) {
     if (channels < R) {
-      return convolve_row<T, R - 1>(planes, channels_in, channels, weights, bias, x, y);
+      return convolve_row<T, R - 1>(planes, rows, channels_in, channels, weights, bias, x, y);
     }
   }
   constexpr int lanes = Lanes<T>::count;
   for (Count w = 0, together = 0; w < planes.width; w += together) {
     together = next_together(planes.width - w, most_together(R));
-    convolve_next<T, R>(together, planes, channels_in, weights, bias, x + w * lanes, y + w * lanes);
+    convolve_next<T, R>(together, planes, rows, channels_in, weights, bias, x + w * lanes,
+                        y + w * lanes);
   }
 }
 
@@ -241,8 +254,9 @@ void convolve(const ConvolutionPlanes& planes, Count channels_in, Count channels
   const Count columns = channels_in * planes.taps * planes.taps;
   for (Count h = 0; h < planes.height; ++h) {
     for (Count o = 0; o < channels_out; o += convolution_block) {
-      convolve_row<T>(planes, channels_in, std::min<Count>(convolution_block, channels_out - o),
-                      weights + o * columns, bias + o, padded + h * planes.padded_width() * lanes,
+      convolve_row<T>(planes, TapRows(planes, h), channels_in,
+                      std::min<Count>(convolution_block, channels_out - o), weights + o * columns,
+                      bias + o, padded + h * planes.padded_width() * lanes,
                       plain + (o * planes.height + h) * planes.width * lanes);
     }
   }
@@ -253,19 +267,26 @@ void convolve(const ConvolutionPlanes& planes, Count channels_in, Count channels
 template <class T, int Q>
 struct Columns {
   const T* first[Q];
+  Count begin;  // rows of delta, [begin, end), that meet more than padding by zeros
+  Count end;
 };
 
 template <class T, int Q>
 RELGRAD_INLINE Columns<T, Q> columns_from(const ConvolutionPlanes& planes, Count column,
                                           const T* x) {
   constexpr int lanes = Lanes<T>::count;
-  Columns<T, Q> result;
+  Columns<T, Q> result = {{}, planes.height, 0};
   for (int q = 0; q < Q; ++q) {
     const Count tap = (column + q) % (planes.taps * planes.taps);
     const Count channel = (column + q) / (planes.taps * planes.taps);
     result.first[q] = x + (channel * planes.padded_size() +
                            (tap / planes.taps) * planes.padded_width() + tap % planes.taps) *
                               lanes;
+    const Count above = planes.halo() - tap / planes.taps;  // rows of padding, if positive
+    result.begin = std::min(result.begin, planes.circular ? 0 : std::max<Count>(0, above));
+    result.end =
+        std::max(result.end,
+                 planes.circular ? planes.height : std::min(planes.height, planes.height + above));
   }
   return result;
 }
@@ -279,7 +300,7 @@ RELGRAD_INLINE void correlate_tile(const ConvolutionPlanes& planes, const T* del
   const Count plane_size = planes.padded_size() * lanes;
   const Count row_size = planes.padded_width() * lanes;
   const T* first = delta + planes.halo() * (row_size + lanes);
-  for (Count h = 0; h < planes.height; ++h) {
+  for (Count h = x.begin; h < x.end; ++h) {
     const Count end = h * row_size + planes.width * lanes;
     for (Count at = h * row_size; at < end; at += lanes) {
       Vector column[Q];
