@@ -1,5 +1,14 @@
 # Everything relgrad stands on, found once: by this build, and by the projects that use an installed
 # relgrad (the library is static). Debian package names: tools/packages.txt.
+#
+# RELGRAD_MPI: which of several MPI libraries, where their packages lie beside each other as Debian's do
+# (mpicxx.mpich, h5pcc.mpich, libscalapack-mpich). Empty: the one that `mpicxx` and `h5pcc` are.
+set(RELGRAD_MPI "" CACHE STRING "MPI library, with its HDF5 and ScaLAPACK: openmpi, mpich, or empty for the default")
+set_property(CACHE RELGRAD_MPI PROPERTY STRINGS "" openmpi mpich)
+if(RELGRAD_MPI)
+  set(MPI_EXECUTABLE_SUFFIX .${RELGRAD_MPI})
+  find_program(HDF5_C_COMPILER_EXECUTABLE h5pcc.${RELGRAD_MPI} REQUIRED)
+endif()
 find_package(MPI REQUIRED COMPONENTS CXX)
 find_package(Eigen3 3.4 REQUIRED NO_MODULE)
 find_package(nlohmann_json REQUIRED)
@@ -24,7 +33,11 @@ find_library(OPENBLAS_LIBRARY openblas REQUIRED)
 find_path(FFTW_INCLUDE_DIR fftw3.h REQUIRED)
 find_library(FFTW_LIBRARY fftw3 REQUIRED)
 find_library(FFTW_SINGLE_LIBRARY fftw3f REQUIRED)
-find_library(SCALAPACK_LIBRARY NAMES scalapack-openmpi scalapack REQUIRED)
+if(RELGRAD_MPI)
+  find_library(SCALAPACK_LIBRARY scalapack-${RELGRAD_MPI} REQUIRED)
+else()
+  find_library(SCALAPACK_LIBRARY NAMES scalapack-openmpi scalapack REQUIRED)
+endif()
 
 add_library(relgrad_external INTERFACE)
 target_include_directories(relgrad_external SYSTEM INTERFACE

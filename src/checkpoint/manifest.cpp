@@ -6,11 +6,8 @@
 #include <algorithm>
 #include <map>
 
+#include "core/build_info.hpp"
 #include "relgrad/core/error.hpp"
-
-#ifndef RELGRAD_VERSION
-#define RELGRAD_VERSION "unknown"
-#endif
 
 namespace relgrad::checkpoint {
 namespace {
@@ -118,7 +115,7 @@ json make_manifest(const Plan& plan, const std::vector<std::string>& reports, st
                        {"blocks", blocks[i]}});
   }
   return {{"format_version", format_version},
-          {"relgrad_version", RELGRAD_VERSION},
+          {"relgrad_version", build_info().version},
           {"step", step},
           {"ordinal", ordinal},
           {"ranks", plan.of_rank.size()},

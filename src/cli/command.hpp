@@ -40,6 +40,7 @@ Command evaluate_command();
 Command score_command();
 Command sample_command();
 Command inspect_command();
+Command info_command();
 Command audit_order_command();
 Command bench_command();
 Command plan_command();

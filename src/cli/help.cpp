@@ -5,15 +5,11 @@
 #include <Eigen/Core>
 #include <algorithm>
 #include <boost/version.hpp>
-#include <string_view>
 
-#ifndef RELGRAD_VERSION
-#define RELGRAD_VERSION "unknown"
-#endif
+#include "core/build_info.hpp"
+#include "help_parts.hpp"
 
 namespace relgrad::cli {
-
-namespace {
 
 std::string_view meaning_of_exit_code(int code) {
   switch (code) {
@@ -40,7 +36,6 @@ std::string_view meaning_of_exit_code(int code) {
   }
 }
 
-/// "default 0.001; > 0; s"
 std::string limits_line(const Option& option) {
   std::string line;
   if (!option.default_text.empty()) line += "default " + option.default_text + "; ";
@@ -53,17 +48,7 @@ std::string with_value(const Option& option) {
   return "--" + option.name + (option.is_switch() ? "" : " " + option.value);
 }
 
-/// Calls heading(name) when the group changes and row(option) for each option.
-template <class Heading, class Row>
-void for_each_in_groups(const std::vector<Option>& options, const Heading& heading,
-                        const Row& row) {
-  std::string current;
-  for (const Option& option : options) {
-    if (option.is_hidden) continue;
-    if (option.group != current) heading(current = option.group);
-    row(option);
-  }
-}
+namespace {
 
 /// A cell of a Markdown table.
 std::string cell(const std::string& text) {
@@ -165,8 +150,8 @@ std::string version_text() {
   return fmt::format(
       "relgrad {}\nbuild     {}, compiler {}\nproducts  {}\nlibraries Eigen {}.{}.{}, Boost {}.{}, "
       "MPI, HDF5\n",
-      RELGRAD_VERSION, build, __VERSION__, products, EIGEN_WORLD_VERSION, EIGEN_MAJOR_VERSION,
-      EIGEN_MINOR_VERSION, BOOST_VERSION / 100000, BOOST_VERSION / 100 % 1000);
+      build_info().version, build, build_info().compiler, products, EIGEN_WORLD_VERSION,
+      EIGEN_MAJOR_VERSION, EIGEN_MINOR_VERSION, BOOST_VERSION / 100000, BOOST_VERSION / 100 % 1000);
 }
 
 }  // namespace relgrad::cli

@@ -51,6 +51,7 @@ std::vector<Command> all_commands(const std::string& command_line) {
           score_command(),
           sample_command(),
           inspect_command(),
+          info_command(),
           audit_order_command(),
           plan_command(),
           bench_command()};
@@ -71,10 +72,13 @@ std::optional<std::string> answer(std::vector<Command>& commands,
                                   const std::vector<std::string>& words) {
   const std::string& first = words.front();
   if (first == "--version") return version_text();
+  if (first == "--help-man") return man_page(commands);
+  if (first == "--bash-completion") return bash_completion(commands);
   const bool asks = first == "help" || first == "--help" || first == "-h";
   if (asks && words.size() == 1) return overview(commands);
   const Command& command = find_command(commands, asks ? words[1] : first);
   if (contains(words, "--help-markdown")) return help_markdown(command);
+  if (contains(words, "--help-man")) return man_page(command);
   if (asks || contains(words, "--help") || contains(words, "-h")) return help_text(command);
   return std::nullopt;
 }

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "mpi/check.hpp"
+#include "mpi/waiting.hpp"
 
 namespace relgrad::mpi {
 
@@ -28,6 +29,7 @@ namespace {
 }  // namespace
 
 Session::Session(int& argc, char**& argv) {
+  yield_while_waiting();
   int provided = 0;
   check(MPI_Init_thread(&argc, &argv, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
 }

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "mpi/waiting.hpp"
 #include "relgrad/core/log.hpp"
 #include "relgrad/model/model_line.hpp"
 #include "run/progress.hpp"
@@ -36,6 +37,7 @@ void announce(const TrainOptions& options, const DatasetInfo& dataset, const Mod
   log_info(fmt::format("{} rank{} x {} thread{}, {} gradient, {} exchange{}", world_size,
                        world_size == 1 ? "" : "s", options.threads, options.threads == 1 ? "" : "s",
                        options.gradient, exchange.name(), sharing));
+  if (world_size > 1) log_info("waiting ranks " + mpi::how_ranks_wait());
   log_info(fmt::format("products: {}", describe(products)));
   if (options.threads > cores_available()) {
     log_warning(fmt::format(

@@ -7,13 +7,14 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import tempfile
 import unittest
 
 PROGRAM = os.environ["RELGRAD"]
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-COMMANDS = ["prepare", "train", "evaluate", "score", "sample", "inspect", "audit-order",
+COMMANDS = ["prepare", "train", "evaluate", "score", "sample", "inspect", "info", "audit-order",
             "plan", "bench"]
 TRAIN_OPTIONS = """data run resume layers activation last-activation marginal latent init transform
     gradient optimizer lr spline-lr schedule warmup batch-size epochs max-steps max-seconds patience
@@ -86,6 +87,37 @@ class Help(CommandLineTest):
             page = ROOT / "docs" / f"{command}.md"
             printed = relgrad(command, "--help-markdown").stdout
             self.assertEqual(page.read_text(), printed, f"{page.name}: run tools/make_docs")
+
+    def test_man_pages_name_every_option_and_are_sound(self):
+        for command in ["", *COMMANDS]:
+            words = [command] if command else []
+            page = relgrad(*words, "--help-man").stdout
+            self.assertTrue(page.startswith(".TH relgrad"), page[:40])
+            help_text = relgrad(*words, "--help").stdout
+            for option in re.findall(r"(?m)^  --([a-z-]+)", help_text) if command else ():
+                self.assertIn("\n.B \\-\\-" + option.replace("-", "\\-"), page)
+            if shutil.which("man"):
+                path = self.write("page.1", page)
+                shown = subprocess.run(["man", "--warnings", "-l", str(path)], capture_output=True, text=True,
+                                       check=False, env={**os.environ, "LC_ALL": "C.UTF-8", "MANPAGER": "cat"})
+                self.assertEqual((shown.returncode, shown.stderr), (0, ""), command)
+
+    def complete(self, *words):
+        """What bash offers for the last word of `relgrad WORDS`."""
+        script = self.write("completion.bash", relgrad("--bash-completion").stdout)
+        code = ('. "$1"; shift; COMP_WORDS=(relgrad "$@"); COMP_CWORD=$#; '
+                '_relgrad relgrad "${COMP_WORDS[-1]}" "${COMP_WORDS[-2]}"; echo "${COMPREPLY[@]}"')
+        return subprocess.run(["bash", "-euc", code, "bash", str(script), *words], capture_output=True, text=True,
+                              check=True).stdout.split()
+
+    def test_bash_completes_commands_options_and_named_values(self):
+        self.assertLessEqual({*COMMANDS, "help"}, {*self.complete("")})
+        self.assertEqual(self.complete("tra"), ["train"])
+        self.assertEqual(self.complete("train", "--watch"), ["--watchdog-seconds"])
+        self.assertIn("adam", self.complete("train", "--optimizer", ""))
+        self.assertEqual(self.complete("train", "--resume", ""), ["never", "auto"])
+        self.assertEqual(self.complete("inspect", ""), [])  # bash then offers files
+        self.assertIn("--verify", self.complete("inspect", "runs", "--"))
 
     def test_overview_lists_the_commands_and_is_an_error_without_words(self):
         overview = relgrad("--help")
