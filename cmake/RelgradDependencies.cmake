@@ -14,6 +14,9 @@ find_package(Eigen3 3.4 REQUIRED NO_MODULE)
 find_package(nlohmann_json REQUIRED)
 find_package(fmt REQUIRED)
 find_package(ZLIB REQUIRED)
+find_package(LibArchive REQUIRED)
+find_package(PNG REQUIRED)
+find_package(JPEG REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(Threads REQUIRED)
 set(HDF5_PREFER_PARALLEL TRUE)
@@ -23,7 +26,7 @@ find_path(ONEDNN_INCLUDE_DIR oneapi/dnnl/dnnl.h)
 find_library(ONEDNN_LIBRARY dnnl)
 
 find_path(RANDOM123_INCLUDE_DIR Random123/philox.h REQUIRED)
-find_path(STB_INCLUDE_DIR stb/stb_image.h REQUIRED)
+find_path(STB_INCLUDE_DIR stb/stb_image_write.h REQUIRED)
 find_path(XXHASH_INCLUDE_DIR xxhash.h REQUIRED)
 find_library(XXHASH_LIBRARY xxhash REQUIRED)
 find_path(OPENBLAS_INCLUDE_DIR cblas.h REQUIRED
@@ -44,7 +47,8 @@ target_include_directories(relgrad_external SYSTEM INTERFACE
   ${RANDOM123_INCLUDE_DIR} ${STB_INCLUDE_DIR} ${XXHASH_INCLUDE_DIR} ${OPENBLAS_INCLUDE_DIR}
   ${HDF5_C_INCLUDE_DIRS} ${FFTW_INCLUDE_DIR})
 target_link_libraries(relgrad_external INTERFACE
-  MPI::MPI_CXX fmt::fmt ZLIB::ZLIB OpenMP::OpenMP_CXX Threads::Threads
+  MPI::MPI_CXX fmt::fmt ZLIB::ZLIB LibArchive::LibArchive PNG::PNG JPEG::JPEG
+  OpenMP::OpenMP_CXX Threads::Threads
   ${HDF5_C_LIBRARIES} ${XXHASH_LIBRARY} ${FFTW_LIBRARY} ${FFTW_SINGLE_LIBRARY}
   ${SCALAPACK_LIBRARY} ${OPENBLAS_LIBRARY})
 target_compile_definitions(relgrad_external INTERFACE OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)

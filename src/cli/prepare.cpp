@@ -39,9 +39,12 @@ std::vector<Option> input_options(PrepareOptions& options) {
   return group(
       "Input",
       {paths_option("train", options.train, "FILE",
-                    "files with training samples: IDX, CIFAR .bin, .npy, folder or .tar of images"),
+                    "files with training samples: IDX, CIFAR .bin, .npy, or a folder, .tar or .zip "
+                    "of images"),
        paths_option("val", options.val, "FILE",
-                    "files with validation samples; give this or --val-last"),
+                    "files with validation samples; give this, --val-random or --val-last"),
+       optional_count("val-random", options.val_random,
+                      "use N rows of --train for validation, drawn at random by --seed"),
        optional_count("val-last", options.val_last,
                       "use the last N rows of --train for validation; by default a sixth of them, "
                       "at most 10000"),
@@ -51,7 +54,13 @@ std::vector<Option> input_options(PrepareOptions& options) {
        paths_option("val-labels", options.val_labels, "FILE", "labels of the validation samples"),
        paths_option("test-labels", options.test_labels, "FILE", "labels of the test samples"),
        size_option(options.size),
-       switch_option("grey", options.grey, "turn images into one grey channel")});
+       switch_option("grey", options.grey, "turn images into one grey channel"),
+       switch_option("class-folders", options.class_folders,
+                     "label each image by the first folder of its path, numbered by name"),
+       switch_option("skip-damaged", options.skip_damaged,
+                     "leave out images that cannot be decoded and list them in skipped.txt"),
+       switch_option("channels-last", options.channels_last,
+                     "arrays are (N, H, W, C), not (N, C, H, W)")});
 }
 
 std::vector<Option> synthetic_options(PrepareOptions& options) {
@@ -66,7 +75,7 @@ std::vector<Option> synthetic_options(PrepareOptions& options) {
                 number_option("rows", options.rows, Limits<std::uint64_t>{.least = 1}, "rows",
                               "number of rows of the training split"),
                 number_option("seed", options.seed, Limits<std::uint64_t>{}, "",
-                              "seed of the random draws")});
+                              "seed of the random draws, and of --val-random")});
 }
 
 void check(const PrepareOptions& options) {
@@ -76,8 +85,8 @@ void check(const PrepareOptions& options) {
         "prepare: {}; give either --train FILE or --synthetic KIND",
         options.train.empty() ? "no input is named" : "both files and --synthetic are given"));
   }
-  if (!options.val.empty() && options.val_last) {
-    throw UsageError("prepare: both --val and --val-last are given; keep one");
+  if (!options.val.empty() + options.val_last.has_value() + options.val_random.has_value() > 1) {
+    throw UsageError("prepare: --val, --val-last and --val-random exclude each other; keep one");
   }
 }
 

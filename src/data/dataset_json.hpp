@@ -25,7 +25,10 @@ std::string shard_file_name(const std::string& split, std::uint64_t shard, std::
 /// @param content_hashes  one per split, over its samples and labels
 std::string identity_of(const DatasetInfo& info, const std::vector<std::string>& content_hashes);
 
-/// Writes and fsyncs DIRECTORY/dataset.json. @throws DiskError.
+/// Writes and fsyncs a new file. @throws DiskError.
+void write_text_file(const std::filesystem::path& path, const std::string& text);
+
+/// Writes and fsyncs DIRECTORY/dataset.json, which ends in a checksum of itself. @throws DiskError.
 void write_dataset_info(const std::filesystem::path& directory, const DatasetInfo& info,
                         const CreationRecord& created);
 

@@ -42,4 +42,13 @@ std::uint64_t EpochOrder::sample_at(std::uint64_t position) const {
   return value;
 }
 
+std::vector<std::uint64_t> draw_rows(std::uint64_t seed, std::uint64_t rows, std::uint64_t count) {
+  const EpochOrder order(seed, 0, rows);
+  const bool takes_all = count >= rows;
+  std::vector<std::uint64_t> drawn(std::min(rows, count));
+  for (std::uint64_t i = 0; i < drawn.size(); ++i) drawn[i] = takes_all ? i : order.sample_at(i);
+  std::ranges::sort(drawn);
+  return drawn;
+}
+
 }  // namespace relgrad

@@ -1,5 +1,5 @@
 #pragma once
-/// Sources that are one file of records: IDX, npy, CIFAR.
+/// Sources that are one file of records: IDX and npy (arrays), CIFAR.
 #include <memory>
 
 #include "relgrad/data/sample_source.hpp"

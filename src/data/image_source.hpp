@@ -8,6 +8,6 @@ namespace relgrad {
 /// Looks at the header of every image first: without options.size all must have one size.
 /// @throws DataError naming two files and their sizes, or the file that is no image.
 std::unique_ptr<SampleSource> make_image_source(std::unique_ptr<ImageStore> store,
-                                                const ImageOptions& options);
+                                                const SourceOptions& options);
 
 }  // namespace relgrad

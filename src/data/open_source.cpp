@@ -5,12 +5,12 @@
 #include <array>
 #include <cstring>
 #include <functional>
-#include <numeric>
 
 #include "data/file_sources.hpp"
 #include "data/image_source.hpp"
 #include "data/input_file.hpp"
 #include "relgrad/core/error.hpp"
+#include "relgrad/core/log.hpp"
 #include "relgrad/data/sample_source.hpp"
 
 namespace relgrad {
@@ -18,23 +18,32 @@ namespace relgrad {
 namespace fs = std::filesystem;
 
 std::uint64_t SampleSource::row_bytes() const {
-  const Index elements =
-      std::accumulate(sample_shape_.begin(), sample_shape_.end(), Index{1}, std::multiplies<>());
-  return static_cast<std::uint64_t>(elements) * bytes_of(type_);
+  constexpr std::uint64_t most = std::uint64_t{1} << 40U;
+  std::uint64_t bytes = bytes_of(type_);
+  for (const Index extent : sample_shape_) {
+    if (__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(extent), &bytes) || bytes > most) {
+      throw DataError(fmt::format("samples [{}] are too large: damaged or another format",
+                                  fmt::join(sample_shape_, ", ")));
+    }
+  }
+  return bytes;
 }
 
 namespace {
 
-enum class Format { idx, npy, cifar, tar, unknown };
+enum class Format { idx, npy, cifar, archive, unknown };
 
 Format format_of_name(const fs::path& path) {
   std::string name = path.filename().string();
-  if (name.ends_with(".tgz")) return Format::tar;
+  for (const char* end : {".tgz", ".txz", ".tbz2", ".tzst", ".zip", ".tar", ".tar.gz", ".tar.xz",
+                          ".tar.bz2", ".tar.zst", ".tar.lzma"}) {
+    if (name.ends_with(end)) return Format::archive;
+  }
   if (name.ends_with(".gz")) name.resize(name.size() - 3);
   if (name.ends_with(".npy")) return Format::npy;
   if (name.ends_with(".bin")) return Format::cifar;
-  if (name.ends_with(".tar")) return Format::tar;
-  if (name.ends_with(".idx") || name.ends_with("-ubyte") || name.ends_with(".ubyte")) {
+  if (name.ends_with(".idx") || name.ends_with("-ubyte") || name.ends_with(".ubyte") ||
+      name.ends_with("-int")) {
     return Format::idx;
   }
   // train.idx3, train-images.idx3-ubyte
@@ -47,8 +56,11 @@ Format format_of_content(const fs::path& path) {
   std::array<char, 263> bytes{};
   file.read_some(bytes.data(), bytes.size());
   if (std::memcmp(bytes.data(), "\x93NUMPY", 6) == 0) return Format::npy;
-  if (std::memcmp(bytes.data(), "\0\0\x08", 3) == 0) return Format::idx;
-  if (std::memcmp(bytes.data() + 257, "ustar", 5) == 0) return Format::tar;
+  const bool is_idx = bytes[0] == 0 && bytes[1] == 0 && bytes[2] >= 0x08 && bytes[2] <= 0x0E &&
+                      bytes[3] >= 1 && bytes[3] <= 4;
+  if (is_idx) return Format::idx;
+  if (std::memcmp(bytes.data() + 257, "ustar", 5) == 0) return Format::archive;
+  if (std::memcmp(bytes.data(), "PK\3\4", 4) == 0) return Format::archive;
   return Format::unknown;
 }
 
@@ -63,14 +75,57 @@ Format format_of(const fs::path& path) {
         fmt::format("{}: a single image; name the folder that holds the images", path.string()));
   }
   const std::string extension = path.extension().string();
-  if (extension == ".xz" || extension == ".bz2" || extension == ".zst" || extension == ".zip") {
-    throw DataError(
-        fmt::format("{}: {} is not read; unpack it first or use .gz", path.string(), extension));
+  if (extension == ".xz" || extension == ".bz2" || extension == ".zst") {
+    throw DataError(fmt::format("{}: {} is read of archives alone; unpack it or use .gz",
+                                path.string(), extension));
   }
   throw DataError(
       fmt::format("{}: unknown format; expected IDX (.idx, -ubyte), CIFAR binary (.bin) "
-                  "or .npy, plain or .gz, or a folder or .tar of images",
+                  "or .npy, plain or .gz, or a folder, .tar or .zip of images",
                   path.string()));
+}
+
+/// (H, W, C) samples as {C, H, W}.
+class Planes final : public SampleSource {
+ public:
+  explicit Planes(std::unique_ptr<SampleSource> source) : source_(std::move(source)) {
+    const std::vector<Index>& shape = source_->sample_shape();
+    sample_shape_ = {shape[2], shape[0], shape[1]};
+    type_ = source_->type();
+    rows_ = source_->rows();
+  }
+
+  void next(std::uint64_t count, std::byte* samples, std::int64_t* labels) override {
+    interleaved_.resize(count * row_bytes());
+    source_->next(count, interleaved_.data(), labels);
+    const auto channels = static_cast<std::uint64_t>(sample_shape_[0]);
+    const std::uint64_t size = bytes_of(type_);
+    const std::uint64_t pixels = row_bytes() / size / channels;
+    for (std::uint64_t i = 0; i < count; ++i) {
+      for (std::uint64_t from = 0; from < pixels * channels; ++from) {
+        const std::uint64_t to = from % channels * pixels + from / channels;
+        std::memcpy(samples + i * row_bytes() + to * size,
+                    interleaved_.data() + i * row_bytes() + from * size, size);
+      }
+    }
+  }
+
+ private:
+  std::unique_ptr<SampleSource> source_;
+  std::vector<std::byte> interleaved_;
+};
+
+std::unique_ptr<SampleSource> with_planes(std::unique_ptr<SampleSource> source,
+                                          const fs::path& path, bool channels_last) {
+  const std::vector<Index>& shape = source->sample_shape();
+  if (channels_last && shape.size() == 3) return std::make_unique<Planes>(std::move(source));
+  if (shape.size() == 3 && shape[0] > 4 && (shape[2] == 1 || shape[2] == 3 || shape[2] == 4)) {
+    log_warning(
+        fmt::format("{}: shape (N, {}, {}, {}) is read as (N, C, H, W) but looks like (N, "
+                    "H, W, C); if it is, give --channels-last",
+                    path.string(), shape[0], shape[1], shape[2]));
+  }
+  return source;
 }
 
 class Concatenation final : public SampleSource {
@@ -90,6 +145,11 @@ class Concatenation final : public SampleSource {
             name_of(type_), fmt::join(sample_shape_, ", "), paths[i].string(),
             name_of(source.type()), fmt::join(source.sample_shape(), ", ")));
       }
+      for (const ClassRows& rows : source.classes()) {
+        classes_.push_back({rows.name, rows_ + rows.first_row});
+      }
+      skipped_.insert(skipped_.end(), source.skipped().begin(), source.skipped().end());
+      if (i == 0) class_names_ = source.class_names();
       rows_ += source.rows();
       has_labels_ = has_labels_ && source.has_labels();
     }
@@ -132,6 +192,7 @@ class Labelled final : public SampleSource {
     type_ = source_->type();
     sample_shape_ = source_->sample_shape();
     rows_ = source_->rows();
+    classes_ = source_->classes();
     has_labels_ = true;
     std::uint64_t labels = 0;
     for (const fs::path& path : paths) {
@@ -168,21 +229,22 @@ class Labelled final : public SampleSource {
 
 }  // namespace
 
-std::unique_ptr<SampleSource> open_source(const fs::path& path, const ImageOptions& images) {
+std::unique_ptr<SampleSource> open_source(const fs::path& path, const SourceOptions& options) {
   std::error_code error;
-  if (!fs::exists(path, error)) {
+  const fs::file_status status = fs::status(path, error);
+  if (status.type() == fs::file_type::not_found) {
     throw DataError(fmt::format("{}: no such file or folder; check the path", path.string()));
   }
-  if (fs::is_directory(path)) return make_image_source(open_folder(path), images);
+  if (fs::is_directory(status)) return make_image_source(open_folder(path), options);
   switch (format_of(path)) {
     case Format::idx:
-      return open_idx(path);
+      return with_planes(open_idx(path), path, options.channels_last);
     case Format::npy:
-      return open_npy(path);
+      return with_planes(open_npy(path), path, options.channels_last);
     case Format::cifar:
       return open_cifar(path);
-    case Format::tar:
-      return make_image_source(open_tar(path), images);
+    case Format::archive:
+      return make_image_source(open_archive(path, options.scratch), options);
     case Format::unknown:
       break;
   }
@@ -190,9 +252,13 @@ std::unique_ptr<SampleSource> open_source(const fs::path& path, const ImageOptio
 }
 
 std::unique_ptr<SampleSource> open_sources(const std::vector<fs::path>& paths,
-                                           const ImageOptions& images) {
+                                           const SourceOptions& options) {
   std::vector<std::unique_ptr<SampleSource>> sources;
-  for (const fs::path& path : paths) sources.push_back(open_source(path, images));
+  SourceOptions next = options;
+  for (const fs::path& path : paths) {
+    sources.push_back(open_source(path, next));
+    if (next.class_names.empty()) next.class_names = sources.back()->class_names();
+  }
   if (sources.empty()) throw UsageError("no input files; name at least one");
   if (sources.size() == 1) return std::move(sources.front());
   return std::make_unique<Concatenation>(std::move(sources), paths);

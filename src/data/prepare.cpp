@@ -9,7 +9,9 @@
 #include <ctime>
 #include <limits>
 #include <memory>
+#include <set>
 
+#include "data/column_check.hpp"
 #include "data/dataset_json.hpp"
 #include "data/interrupt_guard.hpp"
 #include "data/progress.hpp"
@@ -17,6 +19,7 @@
 #include "data/staging_directory.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
+#include "relgrad/data/epoch_order.hpp"
 #include "relgrad/data/sample_source.hpp"
 
 namespace relgrad {
@@ -47,10 +50,31 @@ struct SplitRows {
   std::uint64_t rows;
 };
 
-/// One stream of samples and the splits its rows go to, in order.
+/// One stream of samples and the splits its rows go to: one after another, or those of `drawn` to
+/// the second split and all others to the first.
 struct Input {
   std::unique_ptr<SampleSource> source;
   std::vector<SplitRows> splits;
+  std::vector<std::uint64_t> drawn;  // rising
+
+  struct Run {
+    std::size_t split;
+    std::uint64_t rows;
+  };
+  /// The split of row `row`, and how many rows go there with it (at least one).
+  Run run_at(std::uint64_t row) const {
+    if (!drawn.empty()) {
+      const auto next = std::ranges::lower_bound(drawn, row);
+      if (next == drawn.end()) return {0, source->rows() - row};
+      return *next == row ? Run{1, 1} : Run{0, *next - row};
+    }
+    std::uint64_t end = 0;
+    for (std::size_t i = 0; i < splits.size(); ++i) {
+      end += splits[i].rows;
+      if (row < end) return {i, end - row};
+    }
+    throw ShapeError(fmt::format("prepare: row {} of {}", row, end));
+  }
 };
 
 constexpr std::uint64_t most_default_val_rows = 10000;
@@ -71,8 +95,20 @@ void check_options(const PrepareOptions& options) {
       throw UsageError(fmt::format("--rows {}: at most {}", options.rows, most_rows));
     }
   }
-  if (!options.val.empty() && options.val_last) {
-    throw UsageError("--val and --val-last exclude each other; leave one out");
+  if (!options.val.empty() + options.val_last.has_value() + options.val_random.has_value() > 1) {
+    throw UsageError("--val, --val-last and --val-random exclude each other; keep one");
+  }
+  if (!options.synthetic.empty() && options.val_random) {
+    throw UsageError("--val-random is for files; rows of --synthetic are drawn already");
+  }
+  if (options.class_folders && !options.train_labels.empty()) {
+    throw UsageError("--class-folders and --labels exclude each other; keep one");
+  }
+  if (options.skip_damaged && !(options.train_labels.empty() && options.val_labels.empty() &&
+                                options.test_labels.empty())) {
+    throw UsageError(
+        "--skip-damaged with files of labels would give images the labels of others; use "
+        "--class-folders, or remove the damaged images");
   }
   if (options.val.empty() && !options.val_labels.empty()) {
     throw UsageError("labels for val without --val; leave them out or give --val");
@@ -92,6 +128,23 @@ std::vector<Input> open_synthetic(const PrepareOptions& options) {
   return inputs;
 }
 
+/// Classes that follow each other leave a split at the end with the last of them alone.
+void warn_of_missing_classes(const SampleSource& source, std::uint64_t first_row_of_val) {
+  std::set<std::string> all;
+  std::set<std::string> of_val;
+  const std::vector<SampleSource::ClassRows>& classes = source.classes();
+  for (std::size_t i = 0; i < classes.size(); ++i) {
+    all.insert(classes[i].name);
+    const std::uint64_t end = i + 1 < classes.size() ? classes[i + 1].first_row : source.rows();
+    if (end > first_row_of_val) of_val.insert(classes[i].name);
+  }
+  if (of_val.size() == all.size()) return;
+  log_warning(fmt::format(
+      "split 'val' holds {} of {} class folders ({}...): its figures say little of the others; "
+      "draw it from all with --val-random N",
+      of_val.size(), all.size(), *of_val.begin()));
+}
+
 /// The rows of train that become val.
 std::uint64_t choose_val_last(const PrepareOptions& options, std::uint64_t rows) {
   if (options.val_last) {
@@ -105,32 +158,57 @@ std::uint64_t choose_val_last(const PrepareOptions& options, std::uint64_t rows)
   }
   const std::uint64_t last = std::min(rows / 6, most_default_val_rows);
   log_info(
-      fmt::format("the last {} of {} training rows become split 'val' (choose with --val-last "
-                  "or --val)",
+      fmt::format("the last {} of {} training rows become split 'val' (choose with --val-random, "
+                  "--val-last or --val)",
                   last, rows));
   return last;
 }
 
-std::vector<Input> open_files(const PrepareOptions& options) {
-  const ImageOptions images{options.size, options.grey};
+/// Gives every input its splits: all of train, or train and val.
+void split_training_rows(const PrepareOptions& options, Input& input) {
+  const std::uint64_t rows = input.source->rows();
+  if (!options.val.empty() || rows == 0) {
+    input.splits = {{"train", rows}};
+    return;
+  }
+  if (options.val_random) {
+    if (*options.val_random >= rows) {
+      throw DataError(
+          fmt::format("--val-random {}: the {} rows of --train would leave split "
+                      "'train' 0 samples; take fewer",
+                      *options.val_random, rows));
+    }
+    input.drawn = draw_rows(options.seed, rows, *options.val_random);
+    input.splits = {{"train", rows - input.drawn.size()}, {"val", input.drawn.size()}};
+    return;
+  }
+  const std::uint64_t last = choose_val_last(options, rows);
+  input.splits = {{"train", rows - last}, {"val", last}};
+  warn_of_missing_classes(*input.source, rows - last);
+}
+
+std::vector<Input> open_files(const PrepareOptions& options, const fs::path& scratch) {
+  SourceOptions source_options;
+  source_options.size = options.size;
+  source_options.grey = options.grey;
+  source_options.skip_damaged = options.skip_damaged;
+  source_options.class_folders = options.class_folders;
+  source_options.channels_last = options.channels_last;
+  source_options.scratch = scratch;
   const auto open = [&](const std::vector<fs::path>& paths, const std::vector<fs::path>& labels) {
-    return with_labels(open_sources(paths, images), labels);
+    auto source = with_labels(open_sources(paths, source_options), labels);
+    if (source_options.class_names.empty()) source_options.class_names = source->class_names();
+    return source;
   };
   std::vector<Input> inputs;
-  inputs.push_back({open(options.train, options.train_labels), {}});
-  const std::uint64_t rows = inputs[0].source->rows();
-  if (options.val.empty() && rows > 0) {
-    const std::uint64_t last = choose_val_last(options, rows);
-    inputs[0].splits = {{"train", rows - last}, {"val", last}};
-  } else {
-    inputs[0].splits = {{"train", rows}};
-  }
+  inputs.push_back({open(options.train, options.train_labels), {}, {}});
+  split_training_rows(options, inputs[0]);
   if (!options.val.empty()) {
-    inputs.push_back({open(options.val, options.val_labels), {}});
+    inputs.push_back({open(options.val, options.val_labels), {}, {}});
     inputs.back().splits = {{"val", inputs.back().source->rows()}};
   }
   if (!options.test.empty()) {
-    inputs.push_back({open(options.test, options.test_labels), {}});
+    inputs.push_back({open(options.test, options.test_labels), {}, {}});
     inputs.back().splits = {{"test", inputs.back().source->rows()}};
   }
   return inputs;
@@ -186,25 +264,110 @@ struct ValueRange {
   }
 };
 
-/// Copies one split from its source to shards, about 4 MiB at a time.
-SplitInfo copy_split(SampleSource& source, ShardWriter& writer, ValueRange& range,
-                     Progress& progress) {
+/// The shards of one split, and what is to be known of all its rows.
+struct SplitOutput {
+  std::string name;
+  std::unique_ptr<ShardWriter> writer;
+  std::unique_ptr<ColumnCheck> columns;  // of real-valued data
+  std::set<std::int64_t> labels;         // so many as tell whether classes are missing
+
+  void write(const SampleSource& source, const std::byte* samples, const std::int64_t* row_labels,
+             const float* sources, std::uint64_t count) {
+    writer->write(samples, row_labels, sources, count);
+    if (columns) columns->add(reinterpret_cast<const float*>(samples), count);
+    constexpr std::size_t labels_at_most = 1000;
+    for (std::uint64_t i = 0; source.has_labels() && i < count; ++i) {
+      if (labels.size() < labels_at_most) labels.insert(row_labels[i]);
+    }
+  }
+};
+
+SplitOutput open_output(const PrepareOptions& options, const fs::path& directory,
+                        const SampleSource& source, const SplitRows& split) {
+  const std::uint64_t row_bytes = source.row_bytes();
+  const SplitLayout layout{split.name,
+                           split.rows,
+                           choose_rows_per_shard(options, split.rows, row_bytes),
+                           source.sample_shape(),
+                           source.type(),
+                           source.has_labels(),
+                           source.has_sources()};
+  SplitOutput output;
+  output.name = split.name;
+  output.writer = std::make_unique<ShardWriter>(directory, layout);
+  if (source.type() == ElementType::float32 && options.synthetic.empty()) {
+    output.columns = std::make_unique<ColumnCheck>(split.rows, row_bytes / sizeof(float));
+  }
+  return output;
+}
+
+/// Copies the rows of one source to the shards of its splits, about 4 MiB at a time.
+void copy_rows(const Input& input, std::vector<SplitOutput>& outputs, ValueRange& range,
+               Progress& progress) {
+  SampleSource& source = *input.source;
+  const std::uint64_t row_bytes = source.row_bytes();
   const std::uint64_t rows_at_once =
-      std::max<std::uint64_t>(1, (std::uint64_t{4} << 20U) / source.row_bytes());
+      std::max<std::uint64_t>(1, (std::uint64_t{4} << 20U) / row_bytes);
   std::vector<std::byte> samples;
   std::vector<std::int64_t> labels;
-  while (writer.left() > 0) {
+  for (std::uint64_t done = 0; done < source.rows();) {
     InterruptGuard::check();
-    const std::uint64_t count = std::min(rows_at_once, writer.left());
-    samples.resize(count * source.row_bytes());
+    const std::uint64_t count = std::min(rows_at_once, source.rows() - done);
+    samples.resize(count * row_bytes);
     labels.resize(source.has_labels() ? count : 0);
     std::int64_t* wanted = source.has_labels() ? labels.data() : nullptr;
     source.next(count, samples.data(), wanted);
     range.add(source.type(), samples);
-    writer.write(samples.data(), wanted, source.last_sources().data(), count);
+    const float* sources = source.last_sources().data();
+    const std::uint64_t dimension = row_bytes / bytes_of(source.type());
+    for (std::uint64_t i = 0; i < count;) {
+      const Input::Run run = input.run_at(done + i);
+      const std::uint64_t part = std::min(run.rows, count - i);
+      outputs.at(run.split).write(source, samples.data() + i * row_bytes,
+                                  wanted == nullptr ? nullptr : wanted + i,
+                                  sources == nullptr ? nullptr : sources + i * dimension, part);
+      i += part;
+    }
+    done += count;
     progress.add(count);
   }
-  return writer.finish();
+}
+
+/// Labelled rows that come class by class leave a split at the end with the last classes alone.
+void warn_of_missing_labels(const std::vector<SplitOutput>& outputs) {
+  if (outputs.size() < 2 || outputs[1].name != "val") return;
+  const std::size_t of_train = outputs[0].labels.size();
+  const std::size_t of_val = outputs[1].labels.size();
+  if (2 * of_val >= of_train || of_train >= 1000) return;
+  log_warning(fmt::format(
+      "split 'val' holds {} labels, 'train' {}: do the rows come class by class? Draw it from all "
+      "with --val-random N",
+      of_val, of_train));
+}
+
+/// A name may hold line breaks, which a list must not.
+std::string on_one_line(std::string text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';
+  }
+  return text;
+}
+
+/// Lists what was left out, a line each, in DIRECTORY/skipped.txt.
+void write_skipped(const fs::path& directory, const PrepareOptions& options,
+                   const std::vector<Input>& inputs) {
+  std::string text;
+  std::uint64_t lines = 0;
+  for (const Input& input : inputs) {
+    for (const std::string& line : input.source->skipped()) {
+      text += on_one_line(line) + "\n";
+      ++lines;
+    }
+  }
+  if (lines == 0) return;
+  write_text_file(directory / "skipped.txt", text);
+  log_warning(fmt::format("{} damaged images were skipped; {} lists them", lines,
+                          (options.output / "skipped.txt").string()));
 }
 
 CreationRecord record_of(const PrepareOptions& options) {
@@ -244,7 +407,7 @@ void prepare(const PrepareOptions& options) {
   const InterruptGuard interrupts;
   StagingDirectory staging(options.output);
   std::vector<Input> inputs =
-      options.synthetic.empty() ? open_files(options) : open_synthetic(options);
+      options.synthetic.empty() ? open_files(options, staging.path()) : open_synthetic(options);
   check_inputs(inputs);
 
   const SampleSource& first = *inputs.front().source;
@@ -254,23 +417,27 @@ void prepare(const PrepareOptions& options) {
   info.type = first.type();
   info.dimension = static_cast<Index>(first.row_bytes() / bytes_of(info.type));
   info.true_entropy_nats = first.true_entropy_nats();
+  info.class_names = first.class_names();
   ValueRange range;
   std::vector<std::string> content_hashes;
   for (const Input& input : inputs) {
+    std::vector<SplitOutput> outputs;
     for (const SplitRows& split : input.splits) {
-      const SplitLayout layout{split.name,
-                               split.rows,
-                               choose_rows_per_shard(options, split.rows, first.row_bytes()),
-                               info.sample_shape,
-                               info.type,
-                               input.source->has_labels(),
-                               input.source->has_sources()};
-      ShardWriter writer(staging.path(), layout);
-      Progress progress(fmt::format("{} {}", info.name, split.name), split.rows);
-      info.splits.push_back(copy_split(*input.source, writer, range, progress));
-      content_hashes.push_back(writer.content_hash());
+      outputs.push_back(open_output(options, staging.path(), *input.source, split));
     }
+    Progress progress(fmt::format("{} {}", info.name, input.splits.front().name),
+                      input.source->rows());
+    copy_rows(input, outputs, range, progress);
+    for (const SplitOutput& output : outputs) {
+      info.splits.push_back(output.writer->finish());
+      content_hashes.push_back(output.writer->content_hash());
+      const std::string where = fmt::format("{}, split '{}'", info.name, output.name);
+      if (output.columns) output.columns->expect_no_levels(where);
+      if (output.columns && output.name == "train") output.columns->report(where);
+    }
+    warn_of_missing_labels(outputs);
   }
+  write_skipped(staging.path(), options, inputs);
   info.value_min = range.min;
   info.value_max = range.max;
   info.identity = identity_of(info, content_hashes);

@@ -75,6 +75,8 @@ void ShardWriter::end_shard() {
   file_.reset();
   ShardInfo& shard = info_.shards.back();
   shard.checksum = hdf5::checksum_of_file(directory_ / shard.file);
+  shard.ends_checksum =
+      hdf5::checksum_of_ends(hdf5::RawFile(directory_ / shard.file, hdf5::RawFile::Mode::read));
 }
 
 void ShardWriter::write(const std::byte* samples, const std::int64_t* labels, const float* sources,

@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,12 +23,8 @@ bool fits_in_memory(std::uint64_t bytes) {
   return bytes <= std::min(std::uint64_t{1} << 30U, pages * page_bytes / 32);
 }
 
-hdf5::Type hdf5_type(ElementType type) {
-  return type == ElementType::uint8 ? hdf5::Type::uint8 : hdf5::Type::float32;
-}
-
 /// @throws DataError naming the shard, what was expected and what was found.
-void check_shard(const fs::path& path, const ShardInfo& shard, const DatasetInfo& info) {
+hdf5::RawFile open_shard(const fs::path& path, const ShardInfo& shard) {
   std::error_code error;
   const std::uintmax_t bytes = fs::file_size(path, error);
   if (error) {
@@ -44,21 +39,15 @@ void check_shard(const fs::path& path, const ShardInfo& shard, const DatasetInfo
                     "prepare the data again",
                     path.string(), bytes, shard.bytes));
   }
-  const auto found = hdf5::contents(path);
-  const auto samples = found.find("/samples");
-  if (samples == found.end()) {
-    throw DataError(fmt::format("{}: shard has no dataset /samples", path.string()));
-  }
-  const hdf5::DatasetFound& dataset = samples->second;
-  const std::vector<std::uint64_t> shape{shard.rows, static_cast<std::uint64_t>(info.dimension)};
-  if (dataset.shape != shape || dataset.type != hdf5_type(info.type) ||
-      dataset.place.offset != shard.offset) {
+  hdf5::RawFile file(path, hdf5::RawFile::Mode::read);
+  const std::string found = shard.ends_checksum.empty() ? "" : hdf5::checksum_of_ends(file);
+  if (found != shard.ends_checksum) {
     throw DataError(fmt::format(
-        "{}: /samples is {} [{}] at byte {}, dataset.json says {} [{}] at byte {}; "
-        "prepare the data again",
-        path.string(), hdf5::name_of(dataset.type), fmt::join(dataset.shape, ", "),
-        dataset.place.offset, name_of(info.type), fmt::join(shape, ", "), shard.offset));
+        "{}: damaged, or of another data set: the checksum of its ends is {}, dataset.json says "
+        "{}; copy it again or prepare the data again",
+        path.string(), found, shard.ends_checksum));
   }
+  return file;
 }
 
 }  // namespace
@@ -69,6 +58,8 @@ struct SplitReader::Impl {
     std::uint64_t offset;  // of /samples
     std::uint64_t first;   // global row of its first row
     std::uint64_t rows;
+    fs::path path;         // for messages
+    std::string checksum;  // of the whole file
   };
 
   Index dimension = 0;
@@ -97,12 +88,25 @@ struct SplitReader::Impl {
 
   void read(std::uint64_t begin, std::uint64_t end, std::byte* to) {
     if (!cached) return read_files(begin, end, to);
-    std::call_once(cache_once, [this] {
-      std::vector<std::byte> all(rows * row_bytes);
-      read_files(0, rows, all.data());
-      cache = std::move(all);
-    });
+    std::call_once(cache_once, [this] { fill_cache(); });
     std::memcpy(to, cache.data() + begin * row_bytes, (end - begin) * row_bytes);
+  }
+
+  /// Reads every shard, and compares its checksum.
+  void fill_cache() {
+    std::vector<std::byte> all(rows * row_bytes);
+    for (const Shard& shard : shards) {
+      const std::uint64_t bytes = shard.rows * row_bytes;
+      std::byte* const to = all.data() + shard.first * row_bytes;
+      const std::string found = hdf5::read_and_checksum(shard.file, {shard.offset, bytes}, to);
+      if (found != shard.checksum) {
+        throw DataError(fmt::format(
+            "{}: damaged, or of another data set: its checksum is {}, dataset.json says {}; copy "
+            "it again or prepare the data again",
+            shard.path.string(), found, shard.checksum));
+      }
+    }
+    cache = std::move(all);
   }
 
   void shape(RawBatch& batch, std::uint64_t count) const {
@@ -129,9 +133,8 @@ SplitReader::SplitReader(const fs::path& directory, const DatasetInfo& info,
   impl_->row_bytes = static_cast<std::uint64_t>(info.dimension) * bytes_of(info.type);
   for (const ShardInfo& shard : split.shards) {
     const fs::path path = directory / shard.file;
-    check_shard(path, shard, info);
     impl_->shards.push_back(
-        {hdf5::RawFile(path, hdf5::RawFile::Mode::read), shard.offset, impl_->rows, shard.rows});
+        {open_shard(path, shard), shard.offset, impl_->rows, shard.rows, path, shard.checksum});
     impl_->rows += shard.rows;
   }
   impl_->cached = fits_in_memory(impl_->rows * impl_->row_bytes);

@@ -58,16 +58,19 @@ void check_absent(const fs::path& output) {
 }
 
 StagingDirectory::StagingDirectory(const fs::path& output) {
-  // "data/" and "data" are the same directory.
-  output_ = fs::absolute(output).lexically_normal();
-  if (output_.filename().empty()) output_ = output_.parent_path();
   try {
+    // "data/" and "data" are the same directory.
+    output_ = fs::absolute(output).lexically_normal();
+    if (output_.filename().empty()) output_ = output_.parent_path();
     check_absent(output_);
     fs::create_directories(output_.parent_path());
     const std::string prefix = staging_prefix(output_);
     remove_stale(output_.parent_path(), prefix);
     const fs::path staging = output_.parent_path() / (prefix + std::to_string(::getpid()));
-    fs::create_directory(staging);
+    if (!fs::create_directory(staging)) {  // not ours: what is in it is of no concern
+      throw DiskError(fmt::format("--output {}: {} is in the way; remove it", output.string(),
+                                  staging.string()));
+    }
     staging_ = staging;
   } catch (const fs::filesystem_error& error) {
     throw DiskError(fmt::format("--output {}: cannot write there: {}", output.string(),

@@ -5,8 +5,6 @@
 #include <hdf5.h>
 
 #include <bit>
-#include <functional>
-#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -106,8 +104,16 @@ inline hid_t file_type(Type type) {
   throw ShapeError("hdf5: unknown element type");
 }
 
+/// @throws DataError if the product is no 64-bit number of bytes: a damaged file.
 inline std::uint64_t count_of(const std::vector<std::uint64_t>& shape) {
-  return std::accumulate(shape.begin(), shape.end(), std::uint64_t{1}, std::multiplies<>());
+  std::uint64_t count = 1;
+  for (const std::uint64_t extent : shape) {
+    constexpr std::uint64_t most = std::uint64_t{1} << 60U;  // times the 8 bytes of an element
+    if (__builtin_mul_overflow(count, extent, &count) || count > most) {
+      throw DataError("a dataset claims more elements than any file holds: damaged");
+    }
+  }
+  return count;
 }
 
 }  // namespace relgrad::hdf5

@@ -24,12 +24,16 @@ std::string system_reason() { return std::strerror(errno); }
 }  // namespace
 
 RawFile::RawFile(const std::filesystem::path& path, Mode mode) : path_(path) {
-  const int flags = (mode == Mode::read ? O_RDONLY : O_RDWR) | O_CLOEXEC;
+  // Without O_NONBLOCK, opening a pipe waits for its writer; regular files do not care.
+  const int flags = (mode == Mode::read ? O_RDONLY | O_NONBLOCK : O_RDWR) | O_CLOEXEC;
   do {
     descriptor_ = ::open(path.c_str(), flags);
   } while (descriptor_ < 0 && errno == EINTR);
-  if (descriptor_ >= 0) return;
-  const std::string reason = system_reason();
+  struct stat status = {};
+  const bool is_open = descriptor_ >= 0;
+  if (is_open && (::fstat(descriptor_, &status) != 0 || S_ISREG(status.st_mode))) return;
+  const std::string reason = is_open ? "not a regular file" : system_reason();
+  if (is_open) ::close(std::exchange(descriptor_, -1));
   if (mode == Mode::read)
     throw DataError(fmt::format("{}: cannot read: {}", path.string(), reason));
   throw DiskError(fmt::format("{}: cannot open for writing: {}", path.string(), reason));
@@ -120,19 +124,63 @@ void sync_directory(const std::filesystem::path& directory) {
   if (failed != 0) throw DiskError(fmt::format("{}: fsync: {}", directory.string(), reason));
 }
 
+namespace {
+
+class Hash {
+ public:
+  Hash() { XXH3_64bits_reset(state_.get()); }
+  void add(const std::byte* bytes, std::uint64_t count) {
+    XXH3_64bits_update(state_.get(), bytes, count);
+  }
+  std::string text() const { return fmt::format("xxh3:{:016x}", XXH3_64bits_digest(state_.get())); }
+
+ private:
+  std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state_{XXH3_createState(),
+                                                                  &XXH3_freeState};
+};
+
+/// Adds the bytes [begin, end) of the file.
+void add_bytes(const RawFile& file, std::uint64_t begin, std::uint64_t end, Hash& hash) {
+  std::vector<std::byte> piece(std::min<std::uint64_t>(end - begin, std::uint64_t{8} << 20));
+  while (begin < end) {
+    const std::uint64_t bytes = std::min<std::uint64_t>(piece.size(), end - begin);
+    file.read_at(begin, piece.data(), bytes);
+    hash.add(piece.data(), bytes);
+    begin += bytes;
+  }
+}
+
+}  // namespace
+
 std::string checksum_of_file(const std::filesystem::path& path) {
   const RawFile file(path, RawFile::Mode::read);
-  const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(),
-                                                                       &XXH3_freeState);
-  XXH3_64bits_reset(state.get());
-  const std::uint64_t size = file.size();
-  std::vector<std::byte> piece(std::min<std::uint64_t>(size, std::uint64_t{8} << 20));
-  for (std::uint64_t done = 0; done < size; done += piece.size()) {
-    const std::uint64_t bytes = std::min<std::uint64_t>(piece.size(), size - done);
-    file.read_at(done, piece.data(), bytes);
-    XXH3_64bits_update(state.get(), piece.data(), bytes);
+  Hash hash;
+  add_bytes(file, 0, file.size(), hash);
+  return hash.text();
+}
+
+std::string read_and_checksum(const RawFile& file, const Place& place, std::byte* to) {
+  Hash hash;
+  add_bytes(file, 0, place.offset, hash);
+  constexpr std::uint64_t piece = std::uint64_t{8} << 20U;  // hashed while it is in the cache
+  for (std::uint64_t done = 0; done < place.bytes; done += piece) {
+    const std::uint64_t bytes = std::min(piece, place.bytes - done);
+    file.read_at(place.offset + done, to + done, bytes);
+    hash.add(to + done, bytes);
   }
-  return fmt::format("xxh3:{:016x}", XXH3_64bits_digest(state.get()));
+  const std::uint64_t end = place.offset + place.bytes;
+  add_bytes(file, end, std::max(end, file.size()), hash);
+  return hash.text();
+}
+
+std::string checksum_of_ends(const RawFile& file) {
+  constexpr std::uint64_t end_bytes = std::uint64_t{64} << 10U;
+  const std::uint64_t size = file.size();
+  Hash hash;
+  add_bytes(file, 0, std::min(size, end_bytes), hash);
+  add_bytes(file, std::max(std::min(size, end_bytes), size - std::min(size, end_bytes)), size,
+            hash);
+  return hash.text();
 }
 
 }  // namespace relgrad::hdf5

@@ -38,6 +38,7 @@ class DatasetTest : public testing::Test {
   void edit(const std::function<void(nlohmann::json&)>& change) const {
     nlohmann::json json = nlohmann::json::parse(file_bytes(data_ / "dataset.json"));
     change(json);
+    json["checksum"] = "";  // as who changes it by hand is told to
     write_file(data_ / "dataset.json", json.dump());
   }
   std::string trouble_reading() const {
@@ -113,14 +114,70 @@ TEST_F(DatasetTest, ReaderNamesACutShardWithBothSizes) {
                         " bytes, dataset.json says " + std::to_string(bytes)));
 }
 
-TEST_F(DatasetTest, ReaderNamesAShardOfOtherContent) {
-  edit([](nlohmann::json& json) {
-    json["splits"][0]["shards"][1]["rows"] = 2;
-    json["splits"][0]["rows"] = 9;
-  });
+TEST_F(DatasetTest, ReaderRefusesTheShardOfAnotherDataSetOfTheSameShape) {
+  PrepareOptions options;
+  options.train = {
+      write_file(directory_.path() / "y.npy", npy("|u1", "(12, 4)", pattern_bytes(48, 3)))};
+  options.val_last = 2;
+  options.rows_per_shard = 3;
+  options.output = directory_.path() / "other";
+  prepare(options);
+  test::fs::copy_file(options.output / shard_.filename(), shard_,
+                      test::fs::copy_options::overwrite_existing);
 
-  EXPECT_THAT(trouble_opening(), HasSubstr("/samples is uint8 [3, 4]"));
-  EXPECT_THAT(trouble_opening(), HasSubstr("dataset.json says uint8 [2, 4]"));
+  EXPECT_THAT(trouble_opening(),
+              HasSubstr("train-00001-of-00004.h5: damaged, or of another data set"));
+}
+
+TEST_F(DatasetTest, ReaderFindsAFlippedBitWhenItReadsASplitIntoMemory) {
+  edit([](nlohmann::json& json) {
+    for (nlohmann::json& shard : json["splits"][0]["shards"]) shard["ends_checksum"] = "";
+  });
+  std::string bytes = file_bytes(shard_);
+  bytes[bytes.size() - 3] = static_cast<char>(bytes[bytes.size() - 3] ^ 1);
+  write_file(shard_, bytes);
+  const SplitReader reader(data_, read_dataset_info(data_), "train");
+  RawBatch batch;
+
+  EXPECT_THAT(message_of<DataError>([&] { reader.read_range(0, 1, batch); }),
+              HasSubstr("train-00001-of-00004.h5: damaged"));
+}
+
+TEST_F(DatasetTest, InfoFindsAnyChangeOfItself) {
+  const std::string whole = file_bytes(data_ / "dataset.json");
+  for (std::size_t at = 0; at < whole.size(); at += 7) {
+    std::string bytes = whole;
+    bytes[at] = static_cast<char>(bytes[at] ^ 2);
+    write_file(data_ / "dataset.json", bytes);
+    if (bytes[at] == ' ' || whole[at] == ' ') continue;  // layout alone
+    EXPECT_NE(trouble_reading(), "") << at << ": " << bytes.substr(at, 20);
+  }
+}
+
+TEST_F(DatasetTest, InfoRefusesNumbersThatOverflowAndNamesThatLeadElsewhere) {
+  edit([](nlohmann::json& json) {
+    json["splits"][0]["rows"] = std::uint64_t{1} << 62U;
+    json["splits"][0]["shards"] = nlohmann::json::array({json["splits"][0]["shards"][0]});
+    json["splits"][0]["shards"][0]["rows"] = std::uint64_t{1} << 62U;
+  });
+  EXPECT_THAT(trouble_reading(), HasSubstr("do not fit"));
+  edit([](nlohmann::json& json) { json["splits"][0]["shards"][0]["file"] = "../x.h5"; });
+  EXPECT_THAT(trouble_reading(), HasSubstr("'../x.h5' is no plain file name"));
+  edit([](nlohmann::json& json) { json["sample_shape"] = {-2, -2}; });
+  EXPECT_THAT(trouble_reading(), HasSubstr("sample_shape is [-2, -2]"));
+  write_file(data_ / "dataset.json", std::string(100000, '['));
+  EXPECT_THAT(trouble_reading(), HasSubstr("nested too deeply"));
+}
+
+TEST_F(DatasetTest, InfoOfTheFirstVersionHasNoChecksums) {
+  nlohmann::json json = nlohmann::json::parse(file_bytes(data_ / "dataset.json"));
+  json.erase("checksum");
+  for (nlohmann::json& split : json["splits"]) {
+    for (nlohmann::json& shard : split["shards"]) shard.erase("ends_checksum");
+  }
+  write_file(data_ / "dataset.json", json.dump());
+
+  EXPECT_EQ(trouble_opening(), "");
 }
 
 TEST_F(DatasetTest, InfoOfANewerFormatSaysSo) {
@@ -137,6 +194,9 @@ TEST_F(DatasetTest, InfoThatIsDamagedOrContradictsItselfIsRefused) {
   write_file(data_ / "dataset.json", whole);
   edit([](nlohmann::json& json) { json["splits"][0]["rows"] = 11; });
   EXPECT_THAT(trouble_reading(), HasSubstr("has 11 rows, but its shards have 10"));
+  write_file(data_ / "dataset.json", whole);
+  edit([](nlohmann::json& json) { json.erase("checksum"); });
+  EXPECT_THAT(trouble_reading(), HasSubstr("'checksum' not found"));
   write_file(data_ / "dataset.json", whole);
   edit([](nlohmann::json& json) { json.erase("identity"); });
   EXPECT_THAT(trouble_reading(), HasSubstr("damaged"));

@@ -6,6 +6,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cmath>
+#include <functional>
 #include <thread>
 
 #include "data/sample_files.hpp"
@@ -319,6 +321,139 @@ TEST(ImageSizeText, IsHeightTimesWidth) {
   for (const char* wrong : {"", "28", "28x", "x28", "0x28", "28x28x3", "28 x 28", "-1x4"}) {
     EXPECT_THROW(parse_image_size(wrong), UsageError) << wrong;
   }
+}
+
+/// What `prepare` says of a data set of `columns` real columns.
+class PreparedColumns : public testing::Test {
+ protected:
+  /// @param value  of (row, column)
+  std::string said(std::size_t rows, std::size_t columns,
+                   const std::function<double(std::size_t, std::size_t)>& value) {
+    std::vector<float> values;
+    for (std::size_t n = 0; n < rows; ++n) {
+      for (std::size_t d = 0; d < columns; ++d) values.push_back(static_cast<float>(value(n, d)));
+    }
+    PrepareOptions options;
+    const std::string shape = "(" + std::to_string(rows) + ", " + std::to_string(columns) + ")";
+    options.train = {write_file(directory_.path() / "x.npy", npy("<f4", shape, raw(values)))};
+    options.val_last = 20;
+    options.output = directory_.path() / "out";
+    testing::internal::CaptureStderr();
+    trouble_ = message_of<DataError>([&] { prepare(options); });
+    return testing::internal::GetCapturedStderr();
+  }
+  /// Without structure and without repetition.
+  static double noise(std::size_t n, std::size_t d) {
+    return std::fmod(0.6180339887 * static_cast<double>(n * (2 * d + 1)) +
+                         0.3 * static_cast<double>(n * n % 1009),
+                     1.0);
+  }
+
+  const TemporaryDirectory directory_;
+  std::string trouble_;
+};
+
+TEST_F(PreparedColumns, OfOrdinaryValuesAreNotWarnedOf) {
+  EXPECT_THAT(said(400, 3, noise), testing::Not(HasSubstr("warning")));
+  EXPECT_EQ(trouble_, "");
+}
+
+TEST_F(PreparedColumns, OfPixelsStoredAsRealNumbersAreRefused) {
+  said(400, 3, [](std::size_t n, std::size_t d) { return (7 * n + d) % 256; });
+  EXPECT_THAT(trouble_, HasSubstr("save x.astype('uint8')"));
+  said(400, 3, [](std::size_t n, std::size_t d) { return ((7 * n + d) % 256) / 255.0; });
+  EXPECT_THAT(trouble_, HasSubstr("save (x * 255).round().astype('uint8')"));
+}
+
+TEST_F(PreparedColumns, OfFewValuesAreNamed) {
+  const std::string text = said(400, 3, [](std::size_t n, std::size_t d) {
+    if (d == 1) return n % 10 == 0 ? noise(n, 1) : 0.0;
+    return d == 2 ? 8.5 : noise(n, d);
+  });
+  EXPECT_THAT(text, HasSubstr("1 of 3 columns are constant: column 2 is 8.5"));
+  EXPECT_THAT(text, HasSubstr("1 of 3 columns repeat few values: column 1 ("));
+}
+
+TEST_F(PreparedColumns, WithOneExtremeValueAreNamedWithItsRow) {
+  EXPECT_THAT(
+      said(400, 2,
+           [](std::size_t n, std::size_t d) { return n == 123 && d == 1 ? 9.97e36 : noise(n, d); }),
+      HasSubstr("column 1, row 123: 9.97e+36"));
+}
+
+TEST_F(PreparedColumns, ThatEqualOrAddUpToOthersAreNamed) {
+  EXPECT_THAT(said(400, 3, [](std::size_t n, std::size_t d) { return noise(n, d == 2 ? 0 : d); }),
+              HasSubstr("1 of 3 columns equal others: 2 equals 0"));
+  EXPECT_THAT(said(400, 3,
+                   [](std::size_t n, std::size_t d) {
+                     return d == 2 ? noise(n, 0) + noise(n, 1) : noise(n, d);
+                   }),
+              HasSubstr("1 of 3 columns are linear combinations of others"));
+}
+
+TEST(Prepare, DrawsValidationRowsAtRandomAndKeepsTheOrderOfTheOthers) {
+  const TemporaryDirectory directory;
+  std::string values(250, '\0');
+  for (std::size_t n = 0; n < values.size(); ++n) values[n] = static_cast<char>(n);
+  PrepareOptions options;
+  options.train = {write_file(directory.path() / "x.npy", npy("|u1", "(250, 1)", values))};
+  options.val_random = 40;
+  options.rows_per_shard = 33;
+  options.output = directory.path() / "out";
+
+  prepare(options);
+
+  const std::string train = bytes_of_split(options.output, "train");
+  const std::string val = bytes_of_split(options.output, "val");
+  const auto as_bytes = [](char a, char b) {
+    return static_cast<unsigned char>(a) < static_cast<unsigned char>(b);
+  };
+  EXPECT_EQ(train.size(), 210U);
+  EXPECT_TRUE(std::is_sorted(train.begin(), train.end(), as_bytes));
+  EXPECT_TRUE(std::is_sorted(val.begin(), val.end(), as_bytes));
+  std::string all = train + val;
+  std::sort(all.begin(), all.end(), as_bytes);
+  EXPECT_EQ(all, values);
+  EXPECT_NE(val.back(), values.back());  // drawn, not the last ones
+  EXPECT_LT(static_cast<unsigned char>(val.front()), 60);
+}
+
+TEST(Prepare, WarnsOfClassFoldersWhoseLastAloneIsVal) {
+  const TemporaryDirectory directory;
+  for (int i = 0; i < 24; ++i) {
+    write_file(directory.path() / "in" / std::string(1, static_cast<char>('a' + i / 6)) /
+                   (std::to_string(i) + ".pgm"),
+               test::pgm(1, 1, "x"));
+  }
+  PrepareOptions options;
+  options.train = {directory.path() / "in"};
+  options.class_folders = true;
+  options.output = directory.path() / "out";
+
+  testing::internal::CaptureStderr();
+  prepare(options);
+  const std::string said = testing::internal::GetCapturedStderr();
+
+  EXPECT_THAT(said, HasSubstr("split 'val' holds 1 of 4 class folders"));
+  EXPECT_THAT(read_dataset_info(options.output).class_names, ElementsAre("a", "b", "c", "d"));
+}
+
+TEST(Prepare, ListsTheDamagedImagesThatItSkips) {
+  const TemporaryDirectory directory;
+  for (int i = 0; i < 8; ++i) {
+    write_file(directory.path() / "in" / (std::to_string(i) + ".pgm"), test::pgm(1, 1, "x"));
+  }
+  write_file(directory.path() / "in" / "bad.pgm", "P5 4 4 255\nfew");
+  PrepareOptions options;
+  options.train = {directory.path() / "in"};
+  options.output = directory.path() / "out";
+
+  EXPECT_THAT(message_of<DataError>([&] { prepare(options); }), HasSubstr("bad.pgm"));
+  options.skip_damaged = true;
+  prepare(options);
+
+  EXPECT_THAT(test::file_bytes(options.output / "skipped.txt"), HasSubstr("bad.pgm: damaged"));
+  EXPECT_EQ(bytes_of_split(options.output, "train").size(), 7U);
 }
 
 }  // namespace

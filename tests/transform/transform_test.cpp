@@ -319,6 +319,40 @@ TEST(QuantileMarginal, TiesAndConstantColumnsWork) {
   }
 }
 
+/// Mean log-density of `test` under the marginal fitted to `data`, nats.
+double mean_log_density(const Matrix<float>& data, const Matrix<float>& test) {
+  const auto transform =
+      fit_transform<double>({TransformKind::marginal, 1e-6, 0.1}, data.cast<double>().eval());
+  const Transformed<double> at(*transform, reals(test));
+  double sum = 0;
+  for (Index n = 0; n < test.cols(); ++n) {
+    sum += at.log_slope[static_cast<std::size_t>(n)] - 0.5 * at.x.col(n).squaredNorm() -
+           0.5 * static_cast<double>(test.rows()) * std::log(2 * std::numbers::pi);
+  }
+  return sum / static_cast<double>(test.cols());
+}
+
+TEST(QuantileMarginal, HasAsManyKnotsAsTheRowsBearOut) {
+  const Matrix<float> test_rows = normal_matrix<float>(4, 20000, /*seed=*/31);
+  const double truth = -4 * 0.5 * std::log(2 * std::numbers::pi * std::numbers::e);
+  EXPECT_GT(mean_log_density(normal_matrix<float>(4, 60, 32), test_rows), truth - 0.6);
+  EXPECT_GT(mean_log_density(normal_matrix<float>(4, 300, 33), test_rows), truth - 0.1);
+  EXPECT_GT(mean_log_density(normal_matrix<float>(4, 2000, 34), test_rows), truth - 0.03);
+  // Where the data are far from normal, knots are taken: log-normal has entropy 1.4189 nats.
+  const Matrix<float> skewed_test = normal_matrix<float>(1, 20000, 35).array().exp().matrix();
+  EXPECT_GT(mean_log_density(skewed(1, 2000), skewed_test), -1.47);
+}
+
+TEST(QuantileMarginal, IsNotBentByOneExtremeValue) {
+  Matrix<float> data = normal_matrix<float>(1, 3000, /*seed=*/36);
+  const Matrix<float> test_rows = normal_matrix<float>(1, 20000, /*seed=*/37);
+  const double without = mean_log_density(data, test_rows);
+  for (const float extreme : {1e5F, 1e9F, 9.97e36F, -9.97e36F}) {
+    data(0, 7) = extreme;
+    EXPECT_NEAR(mean_log_density(data, test_rows), without, 0.05) << extreme;
+  }
+}
+
 TEST(QuantileMarginal, RestoresFromItsTables) {
   const Matrix<float> data = skewed(3, 500);
   const auto original =

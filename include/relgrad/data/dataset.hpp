@@ -16,9 +16,11 @@ inline constexpr int dataset_format_version = 1;
 struct ShardInfo {
   std::string file;  // relative to the data set's directory
   std::uint64_t rows = 0;
-  std::uint64_t bytes = 0;   // size of the file
-  std::uint64_t offset = 0;  // of /samples in the file
-  std::string checksum;      // "xxh3:0123456789abcdef" of the whole file
+  std::uint64_t bytes = 0;    // size of the file
+  std::uint64_t offset = 0;   // of /samples in the file
+  std::string checksum;       // "xxh3:0123456789abcdef" of the whole file
+  std::string ends_checksum;  // of its first and last 64 KiB, compared whenever it is opened; "" in
+                              // data sets of version 0.1
 };
 
 struct SplitInfo {
@@ -36,6 +38,7 @@ struct DatasetInfo {
   double value_max = 0.0;
   std::optional<double> true_entropy_nats;  // of synthetic flow data: entropy of one sample
   std::vector<SplitInfo> splits;
+  std::vector<std::string> class_names;  // of the labels 0, 1, ...; empty: not known
   std::string
       identity;  // hash over shapes and contents, whatever the shards: "is this the same data?"
   bool is_image() const { return sample_shape.size() == 3; }
@@ -44,17 +47,17 @@ struct DatasetInfo {
   bool has_split(const std::string& name) const;
 };
 
-/// Reads and checks dataset.json (version, shapes, rows).
+/// Reads and checks dataset.json (its own checksum, version, shapes, rows, names of files).
 /// @throws DataError on a missing or damaged file or a newer format version.
 DatasetInfo read_dataset_info(const std::filesystem::path& directory);
 
-/// One split, open for reading. Reading a sample is one pread at the byte offset of /samples. There
-/// is no HDF5 call after the constructor, so a prefetch thread may read. With `cache`, the split is
-/// read once into memory when it is first used.
+/// One split, open for reading. Reading a sample is one pread at the byte offset of /samples, which
+/// dataset.json knows. There is no HDF5 call, so a prefetch thread may read. A small split is read
+/// into memory when it is first used, and its checksums are compared then.
 class SplitReader {
  public:
-  /// Opens every shard, checks that file sizes and /samples shapes match dataset.json.
-  /// @throws DataError naming the shard that is missing, cut or different.
+  /// Opens every shard; its size and the checksum of its ends must be those of dataset.json.
+  /// @throws DataError naming the shard that is missing, cut or of another data set.
   SplitReader(const std::filesystem::path& directory, const DatasetInfo& info,
               const std::string& split);
   ~SplitReader();

@@ -25,14 +25,17 @@ struct PrepareOptions {
   std::string name;              // default: the last part of `output`
 
   // Inputs of each split; several files are read one after another. A file is IDX (.idx, -ubyte),
-  // CIFAR-10 or CIFAR-100 binary (.bin), .npy (uint8, float32, float64), each plain or .gz, or a
-  // folder or .tar (.tar.gz, .tgz) of PNG, JPEG, PGM or PPM images.
+  // CIFAR-10 or CIFAR-100 binary (.bin), .npy (reals, and integers from 0 to 255), each plain or
+  // .gz, or a folder, .tar (also .gz, .xz, .zst, .bz2) or .zip of PNG, JPEG, PBM, PGM or PPM
+  // images.
   std::vector<std::filesystem::path> train;
   std::vector<std::filesystem::path> val;
   std::vector<std::filesystem::path> test;  // none: no test split
   /// The last `val_last` rows of train become val. With neither this nor `val`: the last sixth of
   /// train, at most 10000 rows. With `synthetic`: the rows of val, and of test.
   std::optional<std::uint64_t> val_last;
+  /// `val_random` rows of train, drawn by `seed`, become val; both keep the order of the input.
+  std::optional<std::uint64_t> val_random;
 
   // One IDX or .npy file of integers per split, one label per sample. CIFAR files contain labels.
   std::vector<std::filesystem::path> train_labels;  // also cut by val_last
@@ -41,8 +44,12 @@ struct PrepareOptions {
 
   // Image folders and tars; `size` also sets the size of synthetic images.
   std::optional<ImageSize>
-      size;           // crop the centre to this aspect ratio, then resize; default: as is
-  bool grey = false;  // one channel; default: grey if all images are, else three channels
+      size;                    // crop the centre to this aspect ratio, then resize; default: as is
+  bool grey = false;           // one channel; default: grey if all images are, else three channels
+  bool class_folders = false;  // labels: the number of an image's first folder, sorted by name
+  /// Images that cannot be decoded are left out and listed in skipped.txt. Decodes all twice.
+  bool skip_damaged = false;
+  bool channels_last = false;  // arrays are (N, H, W, C)
 
   /// "images" (28 x 28, or `size`), "toy:NAME" (two dimensions; see toy_names), "flow[:D]" (D =
   /// 16): samples of a random flow of known entropy, or "ica[:D]" (D = 8): mixtures of
@@ -51,7 +58,7 @@ struct PrepareOptions {
   /// Rows of the synthetic training split (> 0). val and test are drawn too: `val_last` rows
   /// each, or else a sixth of `rows`, at least 1 and at most 10000.
   std::uint64_t rows = 60000;
-  std::uint64_t seed = 1;  // of synthetic data
+  std::uint64_t seed = 1;  // of synthetic data and of val_random
 
   std::uint64_t rows_per_shard = 0;  // 0: shards of about 256 MiB, at most 256 of them per split
   std::string command;               // as typed, for the record in dataset.json

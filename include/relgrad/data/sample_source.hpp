@@ -30,6 +30,16 @@ class SampleSource {
   /// The sources of the samples that next() read last, [count, D].
   std::span<const float> last_sources() const { return last_sources_; }
   std::uint64_t row_bytes() const;
+  /// Runs of rows of one class, of images in class folders; empty elsewhere.
+  struct ClassRows {
+    std::string name;
+    std::uint64_t first_row;
+  };
+  const std::vector<ClassRows>& classes() const { return classes_; }
+  /// What the labels 0, 1, ... mean, where they come from class folders.
+  const std::vector<std::string>& class_names() const { return class_names_; }
+  /// Why inputs were skipped, a line each (SourceOptions::skip_damaged).
+  const std::vector<std::string>& skipped() const { return skipped_; }
 
   /// Reads the next `count` samples (no more than are left) to `samples`, count * row_bytes()
   /// bytes, and their labels to `labels`, which is null unless wanted and has_labels(). With the
@@ -45,21 +55,29 @@ class SampleSource {
   bool has_sources_ = false;
   std::optional<double> true_entropy_nats_;
   std::vector<float> last_sources_;
+  std::vector<ClassRows> classes_;
+  std::vector<std::string> class_names_;
+  std::vector<std::string> skipped_;
 };
 
-/// How images become samples.
-struct ImageOptions {
+/// How files become samples.
+struct SourceOptions {
   std::optional<ImageSize> size;
   bool grey = false;
+  bool skip_damaged = false;             // images that cannot be decoded; all are decoded twice
+  bool class_folders = false;            // labels are the first folders of the images' paths
+  std::vector<std::string> class_names;  // of another split: names and order; empty: sorted
+  bool channels_last = false;            // arrays are (N, H, W, C)
+  std::filesystem::path scratch;         // where archives are unpacked; empty: the system's place
 };
 
 /// A file or folder of any known format, found by the extension, then by the first bytes.
 /// @throws DataError naming the path and what was expected.
 std::unique_ptr<SampleSource> open_source(const std::filesystem::path& path,
-                                          const ImageOptions& images);
+                                          const SourceOptions& options);
 /// Several, one after another; @throws DataError naming both files if shapes or types differ.
 std::unique_ptr<SampleSource> open_sources(const std::vector<std::filesystem::path>& paths,
-                                           const ImageOptions& images);
+                                           const SourceOptions& options);
 /// `source` with the labels of these IDX or .npy files instead of its own.
 /// @throws DataError if there are not as many labels as samples.
 std::unique_ptr<SampleSource> with_labels(std::unique_ptr<SampleSource> source,

@@ -3,6 +3,7 @@
 /// read and written with pread/pwrite at the dataset's offset (the HDF5 library of Debian is not
 /// thread-safe and hides ENOSPC; raw access avoids both). hdf5/ is the only room that includes
 /// <hdf5.h>.
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -57,8 +58,8 @@ std::map<std::string, DatasetFound> contents(const std::filesystem::path& path);
 class RawFile {
  public:
   enum class Mode { read, write };
-  RawFile(const std::filesystem::path& path,
-          Mode mode);  // @throws DataError (read), DiskError (write)
+  /// Only regular files are read: a pipe would block. @throws DataError (read), DiskError (write)
+  RawFile(const std::filesystem::path& path, Mode mode);
   ~RawFile();
   RawFile(RawFile&& other) noexcept;
   RawFile& operator=(RawFile&& other) noexcept;
@@ -70,6 +71,7 @@ class RawFile {
   void reserve(std::uint64_t bytes) const;
   void sync() const;  // fsync; @throws DiskError
   std::uint64_t size() const;
+  const std::filesystem::path& path() const { return path_; }
 
  private:
   std::filesystem::path path_;
@@ -79,7 +81,13 @@ class RawFile {
 /// fsync of a directory, so that names made or renamed in it survive a crash.
 void sync_directory(const std::filesystem::path& directory);
 
-/// "xxh3:0123456789abcdef": XXH3-64 of a whole file, read in pieces.
+// Checksums are XXH3-64, as "xxh3:0123456789abcdef".
+
+/// Of a whole file, read in pieces.
 std::string checksum_of_file(const std::filesystem::path& path);
+/// Of a whole file, the bytes of `place` being kept at `to` on the way.
+std::string read_and_checksum(const RawFile& file, const Place& place, std::byte* to);
+/// Of the first and last 64 KiB of a file; of all of it if it is smaller than both.
+std::string checksum_of_ends(const RawFile& file);
 
 }  // namespace relgrad::hdf5

@@ -1,0 +1,23 @@
+#pragma once
+/// What a folder or an archive holds and prepare does not read: counted, and told in one line.
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+
+namespace relgrad {
+
+class LeftOut {
+ public:
+  /// A file of another kind: counted by its extension, or as hidden.
+  void add_file(const std::filesystem::path& path);
+  void add_other(const std::string& what) { ++others_[what]; }
+  /// "photos: 22 files left out: 10 .webp, 6 .tif, ...; 1 hidden folder"; nothing if all was read.
+  void report(const std::string& where) const;
+
+ private:
+  std::map<std::string, std::uint64_t> files_;   // by extension
+  std::map<std::string, std::uint64_t> others_;  // by what they are, in the singular
+};
+
+}  // namespace relgrad
