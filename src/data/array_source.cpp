@@ -237,23 +237,26 @@ class ArrayLabels final : public LabelSource {
  public:
   ArrayLabels(const std::filesystem::path& path, ReadHeader read_header)
       : file_(path), header_(checked_header(file_, read_header)) {
-    const bool is_column =
-        header_.shape.size() == 1 || (header_.shape.size() == 2 && header_.shape[1] == 1);
-    if (!is_column || header_.kind == 'f' || header_.kind == '?') {
+    const std::vector<std::uint64_t>& shape = header_.shape;
+    // QMNIST has eight numbers per sample, of which the first is the class.
+    const bool is_qmnist = shape.size() == 2 && shape[1] == 8 && header_.type_name == "0x0C";
+    columns_ = is_qmnist ? 8 : 1;
+    const bool is_column = shape.size() == 1 || (shape.size() == 2 && shape[1] == 1);
+    if ((!is_column && !is_qmnist) || header_.kind == 'f') {
       throw DataError(
-          fmt::format("{}: dtype '{}' in {} dimensions; labels are integers in one "
-                      "dimension: save y.astype('int64').ravel()",
-                      file_.name(), header_.type_name, header_.shape.size()));
+          fmt::format("{}: type '{}', shape ({}); labels are integers, one per sample: "
+                      "save y.astype('int64').ravel()",
+                      file_.name(), header_.type_name, fmt::join(shape, ", ")));
     }
     rows_ = header_.shape[0];
   }
 
   void next(std::uint64_t count, std::int64_t* labels) override {
-    std::vector<std::uint8_t> bytes(count * header_.element_bytes);
+    const std::uint64_t row_bytes = columns_ * header_.element_bytes;
+    std::vector<std::uint8_t> bytes(count * row_bytes);
     file_.read(bytes.data(), bytes.size(), what_says(header_));
-    for (std::uint64_t i = 0; i < count; ++i) {
-      labels[i] = integer_of(header_, &bytes[i * header_.element_bytes]);
-    }
+    for (std::uint64_t i = 0; i < count; ++i)
+      labels[i] = integer_of(header_, &bytes[i * row_bytes]);
     done_ += count;
     if (done_ == rows_) file_.expect_end(what_says(header_));
   }
@@ -261,6 +264,7 @@ class ArrayLabels final : public LabelSource {
  private:
   InputFile file_;
   ArrayHeader header_;
+  std::uint64_t columns_ = 1;
   std::uint64_t done_ = 0;
 };
 

@@ -71,6 +71,9 @@ void ColumnCheck::add(const float* values, std::uint64_t count) {
     for (std::uint64_t d = 0; all_levels_ && d < columns_; ++d) {
       all_levels_ = values[d] >= 0 && values[d] <= 255 && values[d] == std::trunc(values[d]);
     }
+    for (std::uint64_t d = 0; all_integers_ && d < columns_; ++d) {
+      all_integers_ = values[d] == std::trunc(values[d]);
+    }
     for (std::uint64_t d = 0; all_level_parts_ && d < columns_; ++d) {
       all_level_parts_ = is_level_part(values[d]);
     }
@@ -91,22 +94,50 @@ void ColumnCheck::expect_no_levels(const std::string& where) const {
 
 void ColumnCheck::report(const std::string& where) {
   if (sampled_ < 20) return;
-  report_repeated_values(where);
+  report_constant_columns(where);
+  if (!report_scaled_levels(where)) report_repeated_values(where);
   report_extreme_values(where);
   const std::size_t equal = report_equal_columns(where);
   report_dependent_columns(where, equal);
 }
 
+void ColumnCheck::report_constant_columns(const std::string& where) const {
+  std::vector<std::string> found;
+  for (std::size_t d = 0; d < extremes_.size(); ++d) {
+    if (extremes_[d].least == extremes_[d].most) {
+      found.push_back(fmt::format("column {} is {:g}", d, extremes_[d].least));
+    }
+  }
+  warn(where, columns_, "are constant", found, "their density has no meaning: leave them out");
+}
+
+// Pixels and counts stay few different values however they are scaled.
+bool ColumnCheck::report_scaled_levels(const std::string& where) const {
+  constexpr Index values_at_most = Index{1} << 20U;
+  const Index rows = std::clamp<Index>(values_at_most / sample_.cols(), 1, sample_.rows());
+  const Matrix<float> part = sample_.topRows(rows);
+  std::vector<float> values(part.data(), part.data() + part.size());
+  std::ranges::sort(values);
+  const auto distinct =
+      static_cast<std::size_t>(std::unique(values.begin(), values.end()) - values.begin());
+  const bool are_few = distinct <= 4096 && 10 * distinct < static_cast<std::size_t>(part.size());
+  if (!are_few && !all_integers_) return false;
+  log_warning(fmt::format(
+      "{}: {}, from {:g} to {:g}: pixels or counts that were scaled? The likelihood of such values "
+      "rises without bound; save values from 0 to 255 as uint8, or add uniform noise of one step",
+      where,
+      all_integers_ ? "all values are integers"
+                    : fmt::format("{} values are only {} different ones", part.size(), distinct),
+      values.front(), values[distinct - 1]));
+  return true;
+}
+
 // A density rises without bound at values that repeat, as a constant column's does.
 void ColumnCheck::report_repeated_values(const std::string& where) const {
-  std::vector<std::string> constant;
   std::vector<std::string> repeated;
   for (Index d = 0; d < sample_.cols(); ++d) {
     const Extremes& extremes = extremes_[static_cast<std::size_t>(d)];
-    if (extremes.least == extremes.most) {
-      constant.push_back(fmt::format("column {} is {:g}", d, extremes.least));
-      continue;
-    }
+    if (extremes.least == extremes.most) continue;
     std::vector<float> values(sample_.col(d).begin(), sample_.col(d).end());
     std::ranges::sort(values);
     std::size_t distinct = 0;
@@ -128,7 +159,6 @@ void ColumnCheck::report_repeated_values(const std::string& where) const {
           100 * static_cast<double>(most) / static_cast<double>(values.size()), frequent));
     }
   }
-  warn(where, columns_, "are constant", constant, "their density has no meaning: leave them out");
   warn(where, columns_, "repeat few values", repeated,
        "the likelihood of such values rises without bound; save pixels and counts up to 255 as "
        "uint8, add uniform noise of one step to others, or leave the columns out");

@@ -29,6 +29,8 @@ class ColumnCheck {
     std::uint64_t row_of_most = 0;
   };
 
+  bool report_scaled_levels(const std::string& where) const;  // returns whether it warned
+  void report_constant_columns(const std::string& where) const;
   void report_repeated_values(const std::string& where) const;
   void report_extreme_values(const std::string& where) const;
   std::size_t report_equal_columns(const std::string& where) const;  // returns how many
@@ -36,8 +38,9 @@ class ColumnCheck {
 
   std::uint64_t columns_;
   std::uint64_t done_ = 0;
-  bool all_levels_ = true;                   // 0, 1, ... 255
-  bool all_level_parts_ = true;              // these divided by 255
+  bool all_levels_ = true;       // 0, 1, ... 255
+  bool all_level_parts_ = true;  // these divided by 255
+  bool all_integers_ = true;
   std::vector<Extremes> extremes_;           // of every column, over all rows
   std::vector<std::uint64_t> sampled_rows_;  // rising
   std::uint64_t sampled_ = 0;

@@ -64,7 +64,26 @@ Format format_of_content(const fs::path& path) {
   return Format::unknown;
 }
 
+/// Formats of tables that numpy can turn into .npy in one line. @throws DataError with that line.
+void refuse_tables(const fs::path& path) {
+  const std::string extension = lower_extension(path);
+  const std::string name = path.filename().string();
+  std::string values;
+  if (extension == ".csv" || extension == ".tsv" || extension == ".txt") {
+    values = fmt::format("numpy.loadtxt('{}', delimiter='{}', skiprows=1)", name,
+                         extension == ".csv" ? "," : "\\t");
+  } else if (extension == ".npz") {
+    values = fmt::format("numpy.load('{}')['NAME']", name);
+  } else if (extension == ".h5" || extension == ".hdf5" || extension == ".mat") {
+    values = fmt::format("h5py.File('{}')['NAME'][:]", name);
+  }
+  if (values.empty()) return;
+  throw DataError(fmt::format("{}: {} is not read; convert it in Python: numpy.save('x.npy', {})",
+                              path.string(), extension, values));
+}
+
 Format format_of(const fs::path& path) {
+  refuse_tables(path);
   const Format format = format_of_name(path);
   return format == Format::unknown ? format_of_content(path) : format;
 }
@@ -76,8 +95,9 @@ Format format_of(const fs::path& path) {
   }
   const std::string extension = path.extension().string();
   if (extension == ".xz" || extension == ".bz2" || extension == ".zst") {
-    throw DataError(fmt::format("{}: {} is read of archives alone; unpack it or use .gz",
-                                path.string(), extension));
+    throw DataError(
+        fmt::format("{}: {} is read for archives of images only; unpack it, or compress it to .gz",
+                    path.string(), extension));
   }
   throw DataError(
       fmt::format("{}: unknown format; expected IDX (.idx, -ubyte), CIFAR binary (.bin) "

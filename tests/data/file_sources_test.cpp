@@ -139,7 +139,12 @@ TEST(Sources, NameAMissingFileAndAnUnknownFormat) {
   const path image = write_file(directory.path() / "one.pgm", test::pgm(2, 2, "abcd"));
 
   EXPECT_THAT(data_error(directory.path() / "absent.npy"), HasSubstr("absent.npy: no such file"));
-  EXPECT_THAT(data_error(unknown), HasSubstr("unknown format"));
+  const path table = write_file(directory.path() / "x.csv", "a,b\n1,2\n");
+
+  EXPECT_THAT(data_error(unknown), HasSubstr("numpy.loadtxt('notes.txt'"));
+  EXPECT_THAT(data_error(table), HasSubstr("numpy.loadtxt('x.csv', delimiter=',', skiprows=1)"));
+  EXPECT_THAT(data_error(write_file(directory.path() / "what.xyz", "hello")),
+              HasSubstr("unknown format"));
   EXPECT_THAT(data_error(image), HasSubstr("a single image"));
 }
 
@@ -330,6 +335,21 @@ TEST(Labels, ComeFromIdxOrNpyAndMustBeAsManyAsTheSamples) {
 
   EXPECT_THAT(read_all(*source, 2).labels, ElementsAre(5, 9, -4));
   EXPECT_THAT(trouble, HasSubstr("2 labels for 3 samples"));
+}
+
+TEST(Labels, OfQmnistAreTheFirstOfEightNumbers) {
+  const TemporaryDirectory directory;
+  std::string values(2 * 8 * 4, '\0');
+  values[3] = '\5';
+  values[7] = '\7';  // a writer, not a class
+  values[35] = '\2';
+  std::string bytes = idx({2, 8}, values);
+  bytes[2] = 0x0C;
+  const path labels = write_file(directory.path() / "y-idx2-int", bytes);
+  const path samples = write_file(directory.path() / "x.npy", npy("|u1", "(2, 1)", "ab"));
+
+  EXPECT_THAT(read_all(*with_labels(open_source(samples, {}), {labels}), 2).labels,
+              ElementsAre(5, 2));
 }
 
 }  // namespace

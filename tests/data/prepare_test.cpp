@@ -338,6 +338,7 @@ class PreparedColumns : public testing::Test {
     options.train = {write_file(directory_.path() / "x.npy", npy("<f4", shape, raw(values)))};
     options.val_last = 20;
     options.output = directory_.path() / "out";
+    test::fs::remove_all(options.output);
     testing::internal::CaptureStderr();
     trouble_ = message_of<DataError>([&] { prepare(options); });
     return testing::internal::GetCapturedStderr();
@@ -347,6 +348,10 @@ class PreparedColumns : public testing::Test {
     return std::fmod(0.6180339887 * static_cast<double>(n * (2 * d + 1)) +
                          0.3 * static_cast<double>(n * n % 1009),
                      1.0);
+  }
+
+  static double level(std::size_t n, std::size_t d) {
+    return static_cast<double>((7 * n + d) % 256);
   }
 
   const TemporaryDirectory directory_;
@@ -359,10 +364,20 @@ TEST_F(PreparedColumns, OfOrdinaryValuesAreNotWarnedOf) {
 }
 
 TEST_F(PreparedColumns, OfPixelsStoredAsRealNumbersAreRefused) {
-  said(400, 3, [](std::size_t n, std::size_t d) { return (7 * n + d) % 256; });
+  said(400, 3, level);
   EXPECT_THAT(trouble_, HasSubstr("save x.astype('uint8')"));
-  said(400, 3, [](std::size_t n, std::size_t d) { return ((7 * n + d) % 256) / 255.0; });
+  said(400, 3, [](std::size_t n, std::size_t d) { return level(n, d) / 255; });
   EXPECT_THAT(trouble_, HasSubstr("save (x * 255).round().astype('uint8')"));
+}
+
+TEST_F(PreparedColumns, OfScaledPixelsAndOfCountsAreWarnedOf) {
+  EXPECT_THAT(
+      said(400, 3,
+           [](std::size_t n, std::size_t d) { return std::fmod(level(n, d), 100) / 127.5 - 1; }),
+      HasSubstr("1140 values are only 100 different ones, from -1 to -0.223529"));
+  EXPECT_THAT(
+      said(400, 3, [](std::size_t n, std::size_t d) { return std::floor(100000 * noise(n, d)); }),
+      HasSubstr("all values are integers"));
 }
 
 TEST_F(PreparedColumns, OfFewValuesAreNamed) {
