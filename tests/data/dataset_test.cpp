@@ -37,8 +37,8 @@ class DatasetTest : public testing::Test {
 
   void edit(const std::function<void(nlohmann::json&)>& change) const {
     nlohmann::json json = nlohmann::json::parse(file_bytes(data_ / "dataset.json"));
-    change(json);
     json["checksum"] = "";  // as who changes it by hand is told to
+    change(json);
     write_file(data_ / "dataset.json", json.dump());
   }
   std::string trouble_reading() const {
