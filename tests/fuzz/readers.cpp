@@ -119,13 +119,6 @@ void read_archive(const std::string& bytes) {
   }
 }
 
-void read_description(const std::string& bytes) {
-  static const test::TemporaryDirectory directory;
-  test::write_file(directory.path() / "dataset.json", bytes);
-  const DatasetInfo info = read_dataset_info(directory.path());
-  for (const SplitInfo& split : info.splits) SplitReader(directory.path(), info, split.name);
-}
-
 // A data set whose only shard is `bytes`; the description fits the seed.
 DatasetInfo shard_info(std::string& seed) {
   const test::TemporaryDirectory directory;
@@ -144,6 +137,16 @@ DatasetInfo shard_info(std::string& seed) {
   info.splits = {writer.finish()};
   seed = test::file_bytes(directory.path() / info.splits[0].shards[0].file);
   return info;
+}
+
+void read_description(const std::string& bytes) {
+  static const test::TemporaryDirectory directory;
+  static std::string shard;
+  static const DatasetInfo seed = shard_info(shard);
+  test::write_file(directory.path() / seed.splits[0].shards[0].file, shard);
+  test::write_file(directory.path() / "dataset.json", bytes);
+  const DatasetInfo info = read_dataset_info(directory.path());
+  for (const SplitInfo& split : info.splits) SplitReader(directory.path(), info, split.name);
 }
 
 void read_shard(const std::string& bytes) {
