@@ -159,14 +159,15 @@ Matrix<double> transformed_samples(const Transform<T>& transform, const SplitRea
   return x;
 }
 
-/// The start of a layer that sums over all training samples: each rank adds its part.
+/// The start of a layer that sums over all training samples: each rank adds its part, or, so that
+/// the sums have the same bits on any number of ranks, all samples.
 template <class T>
 void start_in_closed_form(DataStart<T>& start, const Transform<T>& transform,
-                          const SplitReader& train, std::uint64_t seed,
+                          const SplitReader& train, std::uint64_t seed, bool deterministic,
                           const mpi::Communicator& comm) {
   constexpr std::int64_t rows_at_once = 200;
-  const Range part =
-      part_of(static_cast<std::int64_t>(train.rows()), comm.rank(), comm.world_size());
+  const auto rows = static_cast<std::int64_t>(train.rows());
+  const Range part = deterministic ? Range{0, rows} : part_of(rows, comm.rank(), comm.world_size());
   mpi::together(comm, [&] {
     Matrix<T> x(train.dimension(), rows_at_once);
     RawBatch batch;
@@ -179,7 +180,7 @@ void start_in_closed_form(DataStart<T>& start, const Transform<T>& transform,
       start.add(ConstMatrixMap<T>(x.data(), x.rows(), end - row));
     }
   });
-  comm.allreduce_sum(start.sums());
+  if (!deterministic) comm.allreduce_sum(start.sums());
   mpi::together(comm, [&] { start.finish(); });
 }
 
@@ -193,9 +194,9 @@ std::span<std::byte> bytes_of(Matrix<T>& values) {
 
 template <class T>
 void whiten_first_layer(Flow<T>& flow, const Transform<T>& transform, const SplitReader& train,
-                        std::uint64_t seed, const mpi::Communicator& comm) {
+                        std::uint64_t seed, bool deterministic, const mpi::Communicator& comm) {
   if (const auto start = flow.layer(0).whitening_start()) {
-    start_in_closed_form(*start, transform, train, seed, comm);
+    start_in_closed_form(*start, transform, train, seed, deterministic, comm);
     flow.prepare();
     log_info(fmt::format("first layer ({}): whitens the training data", flow.layer(0).kind()));
     return;
@@ -241,8 +242,8 @@ void whiten_first_layer(Flow<T>& flow, const Transform<T>& transform, const Spli
 }
 
 template void whiten_first_layer(Flow<float>&, const Transform<float>&, const SplitReader&,
-                                 std::uint64_t, const mpi::Communicator&);
+                                 std::uint64_t, bool, const mpi::Communicator&);
 template void whiten_first_layer(Flow<double>&, const Transform<double>&, const SplitReader&,
-                                 std::uint64_t, const mpi::Communicator&);
+                                 std::uint64_t, bool, const mpi::Communicator&);
 
 }  // namespace relgrad

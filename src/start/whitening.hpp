@@ -1,7 +1,7 @@
 #pragma once
-/// A start that is the best Gaussian: the first linear layer decorrelates the training data, as
-/// they come out of the transform. With a marginal transform that is a Gaussian copula, before the
-/// first step.
+/// A start that is the best Gaussian: the first layer, linear or spectral, decorrelates the
+/// training data, as they come out of the transform. With a marginal transform that is a Gaussian
+/// copula, before the first step.
 #include "relgrad/data/dataset.hpp"
 #include "relgrad/model/flow.hpp"
 #include "relgrad/mpi/communicator.hpp"
@@ -38,10 +38,13 @@ class Whitening {
   double shrinkage_ = 0;
 };
 
-/// Collective: root fits, every rank gets its columns. The samples are at most 2^26 values, evenly
-/// spaced rows. Cost on root: D^2 n / 2 and 9 min(n, D)^3 flops.
+/// Collective. A linear layer: root fits, every rank gets its columns. The samples are at most 2^26
+/// values, evenly spaced rows. Cost on root: D^2 n / 2 and 9 min(n, D)^3 flops.
+/// A spectral layer: every rank sums over its part of all training samples.
+/// @param deterministic  every rank sums over all of them: the same bits on any number of ranks
+/// @throws UsageError if the first layer is of another kind
 template <class T>
 void whiten_first_layer(Flow<T>& flow, const Transform<T>& transform, const SplitReader& train,
-                        std::uint64_t seed, const mpi::Communicator& comm);
+                        std::uint64_t seed, bool deterministic, const mpi::Communicator& comm);
 
 }  // namespace relgrad

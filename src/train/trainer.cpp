@@ -98,7 +98,8 @@ class Trainer {
       record_changed_options(options, resume, state_, comm);
     } else {
       if (options.init == "whitening") {
-        whiten_first_layer(*model_.flow, *model_.transform, train_, options.seed, comm);
+        whiten_first_layer(*model_.flow, *model_.transform, train_, options.seed,
+                           options.deterministic, comm);
       }
       start_from_first_batch(*model_.flow, *model_.transform, train_, options.batch_size,
                              options.seed, comm);
