@@ -15,7 +15,9 @@ ConvolutionLayer<T>::ConvolutionLayer(ParameterStore<T>& store, const Products& 
       products_(&products),
       prefix_(prefix),
       shape_(shape),
-      convolution_{shape.channels, shape.channels, shape.height, shape.width, taps, padding} {
+      // one tap meets no border, and circular convolutions have the cheaper log|det|
+      convolution_{shape.channels, shape.channels, shape.height,
+                   shape.width,    taps,           taps == 1 ? Padding::circular : padding} {
   check_convolution(prefix, convolution_);
   const Index rows = shape.channels * taps * taps;
   weight_id_ = store.add(prefix + "/w", {.decays = true}, rows, shape.channels);
