@@ -29,9 +29,11 @@ Command sample_command() {
                             "number of samples"),
               number_option("temperature", options->temperature, above(0.0), "",
                             "factor on the latent draws; below 1: samples closer to the mode"),
-              choice_option("inverse", options->inverse, {"exact", "learned"},
-                            "inverse of linear layers; exact: by LU, O(D^3) once; learned: R of "
-                            "self-normalizing layers, O(D^2) per sample")}),
+              choice_option(
+                  "inverse", options->inverse, {"exact", "learned"},
+                  "inverse of linear layers and convolutions; exact: by LU, O(D^3) once for "
+                  "a linear layer; learned: R of "
+                  "self-normalizing layers, O(D^2) per sample")}),
        computing_options(*options)});
   command.check = [options] {
     require_one_model("sample", *options);

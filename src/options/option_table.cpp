@@ -151,15 +151,18 @@ Rows model_rows() {
              "", "a of the logit transform logit(a + (1 - 2a) u), u in (0, 1)", frozen),
       choice("latent", &O::latent, {"normal", "logistic", "hyperbolic-secant", "laplace"},
              "density of each latent coordinate", frozen),
-      choice("init", &O::init, {"identity", "orthogonal", "whitening", "kinked"},
-             "initial weights of the linear layers; identity: with noise (--init-noise); "
-             "orthogonal: random; whitening: identity, but the first layer decorrelates the "
-             "training data; kinked: identity, scaled so that smooth leaky ReLUs bend where that "
-             "fits each dimension best and later layers have outputs of variance 1",
-             frozen),
-      number("init-noise", &O::init_noise, at_least(0.0), "",
-             "with --init identity: standard deviation of the noise on W, in units of 1/sqrt(D)",
-             frozen),
+      choice(
+          "init", &O::init, {"identity", "orthogonal", "whitening", "kinked"},
+          "initial weights; identity: with noise (--init-noise); orthogonal: random linear layers; "
+          "whitening: identity, but the first layer, linear or spectral, decorrelates the "
+          "training data; kinked: identity, scaled so that smooth leaky ReLUs bend where that "
+          "fits each dimension best and later layers have outputs of variance 1",
+          frozen),
+      number(
+          "init-noise", &O::init_noise, at_least(0.0), "",
+          "with --init identity: standard deviation of the noise on the weights of linear layers "
+          "and convolutions, in units of 1/sqrt(inputs of an output), which is 1/sqrt(D)",
+          frozen),
       choice("precision", &O::precision, {"float32", "float64"},
              "number type of parameters and matrix products", frozen),
   };
@@ -170,7 +173,8 @@ Rows gradient_rows() {
   return {
       choice("gradient", &O::gradient, {"relative", "self-normalizing", "plain"},
              "gradient estimator; relative: exact, O(B D^2) per step; self-normalizing: O(B D^2), "
-             "with a learned inverse of every W; plain: exact, O(D^3), for comparison",
+             "with a learned inverse of every linear layer and convolution; plain: exact, O(D^3), "
+             "for comparison",
              resumable),
       number("inverse-every", &O::inverse_every, at_least<Integer>(1), "steps",
              "with --gradient plain: steps between two inversions of W; 1: the exact gradient",
@@ -195,7 +199,8 @@ Rows gradient_rows() {
              "update rule; natural: sgd on the relative gradient scaled by the diagonals of its "
              "Fisher information, adam for splines, no moments of weights",
              frozen),
-      number("lr", &O::lr, above(0.0), "", "peak learning rate of linear layers", resumable),
+      number("lr", &O::lr, above(0.0), "", "peak learning rate of all parameters but splines",
+             resumable),
       number("spline-lr", &O::spline_lr, at_least(0.0), "", "peak learning rate of splines",
              resumable),
       number("momentum", &O::momentum, fraction, "",
