@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <Eigen/LU>
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "relgrad/core/error.hpp"
 #include "relgrad/linalg/lu.hpp"
@@ -177,9 +180,21 @@ template <class T>
 double SpectralMap<T>::log_abs_det(const char* where, std::span<const T> weight) const {
   check_size("SpectralMap::log_abs_det", "weight", static_cast<std::int64_t>(weight.size()),
              static_cast<std::int64_t>(weight_size()));
+  // of so many channels on the stack: this is part of every step
+  using SmallBlock = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, 0, 16, 16>;
   double sum = 0.0;
   for (Index f = 0; f < frequencies_; ++f) {
-    sum += factors(where, block(weight, f), f, width_).log_abs_det();
+    double part = std::numeric_limits<double>::quiet_NaN();
+    if (channels_ <= SmallBlock::MaxRowsAtCompileTime) {
+      SmallBlock small(channels_, channels_);
+      for (Index element = 0; element < channels_ * channels_; ++element) {
+        small(element / channels_, element % channels_) = static_cast<double>(
+            weight[static_cast<std::size_t>(element * frequencies_ + f)]);
+      }
+      part = Eigen::PartialPivLU<SmallBlock>(small).matrixLU().diagonal().array().abs().log().sum();
+    }
+    // a larger one; or one that is singular or not finite, which this tells as an error
+    sum += std::isfinite(part) ? part : factors(where, block(weight, f), f, width_).log_abs_det();
   }
   return sum;
 }
