@@ -147,7 +147,8 @@ std::vector<ExchangeTime> time_exchanges(const BenchStepOptions& options,
 }
 
 int bench_exchange(const BenchStepOptions& options, const mpi::Communicator& comm) {
-  set_threads(static_cast<int>(options.threads));
+  mpi::together(comm, [&] { set_threads(static_cast<int>(options.threads)); });
+  check_report_place(comm, options.json, "exchanges");
   constexpr double limit = 1e-13;  // the steps move the weights by a thousandth
   const std::vector<ExchangeChoice> choices = choices_of(options, comm);
   double worst = 0;

@@ -104,7 +104,8 @@ void print(const nlohmann::json& result) {
 }  // namespace
 
 int bench_products(const BenchStepOptions& options, const mpi::Communicator& comm) {
-  set_threads(static_cast<int>(options.threads));
+  mpi::together(comm, [&] { set_threads(static_cast<int>(options.threads)); });
+  check_report_place(comm, options.json, "products");
   std::vector<ProductBackend> backends = product_backends<float>();
   if (options.products != "auto") backends = {parse_product_backend(options.products)};
   std::vector<std::vector<Measured>> all;

@@ -9,6 +9,7 @@
 #include "bench/bench_fixture.hpp"
 #include "bench/step_floor.hpp"
 #include "relgrad/core/error.hpp"
+#include "relgrad/core/files.hpp"
 #include "relgrad/core/random.hpp"
 #include "relgrad/gradient/buffer.hpp"
 #include "relgrad/hdf5/file.hpp"
@@ -16,7 +17,6 @@
 #include "relgrad/linalg/lu.hpp"
 #include "relgrad/mpi/agreement.hpp"
 #include "run/json_report.hpp"
-#include "run/run_directory.hpp"
 #include "start/model.hpp"
 #include "tuning/determinism.hpp"
 #include "tuning/product_choice.hpp"
@@ -144,8 +144,9 @@ int dump(const BenchStepOptions& options, const mpi::Communicator& comm) {
     }
   }
   plans.push_back({"/x", hdf5::Type::float32, shape(bench.batch.count, options.dim), {}});
-  const auto places = hdf5::create(options.dump, plans);
-  const hdf5::RawFile file(options.dump, hdf5::RawFile::Mode::write);
+  NewFile output(options.dump, "--dump");
+  const auto places = hdf5::create(output.temporary(), plans);
+  const hdf5::RawFile file(output.temporary(), hdf5::RawFile::Mode::write);
   std::size_t next = 0;
   const auto write_parameters = [&] {
     for (ParameterId id = 0; id < store.count(); ++id, ++next) {
@@ -156,6 +157,7 @@ int dump(const BenchStepOptions& options, const mpi::Communicator& comm) {
   bench.run();
   write_parameters();
   file.write_at(places[next].offset, bench.batch.x.data(), places[next].bytes);
+  output.commit();
   return 0;
 }
 
@@ -266,7 +268,8 @@ void print_floor(const nlohmann::json& floor) {
 }  // namespace
 
 int bench_step(const BenchStepOptions& options, const mpi::Communicator& comm) {
-  set_threads(static_cast<int>(options.threads));
+  mpi::together(comm, [&] { set_threads(static_cast<int>(options.threads)); });
+  check_report_place(comm, options.json, "check");
   if (!options.dump.empty()) return dump(options, comm);
   const bool is_model = !options.model.empty();
   const double limit = is_model ? 1e-6 : 1e-10;

@@ -313,7 +313,8 @@ void print(const Plan& plan) {
 }  // namespace
 
 int plan(const PlanOptions& options, const mpi::Communicator& comm) {
-  set_threads(static_cast<int>(options.threads));
+  mpi::together(comm, [&] { set_threads(static_cast<int>(options.threads)); });
+  check_report_place(comm, options.json, "choice");
   const int started = comm.world_size();
   if (options.compare && options.ranks != 0 && options.ranks != started) {
     mpi::throw_on_all_ranks(UsageError(fmt::format(

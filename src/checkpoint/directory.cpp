@@ -11,12 +11,12 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
-#include <fstream>
 #include <random>
 #include <set>
 
 #include "checkpoint/fault.hpp"
 #include "relgrad/core/error.hpp"
+#include "relgrad/core/files.hpp"
 #include "relgrad/hdf5/file.hpp"
 
 namespace relgrad::checkpoint {
@@ -93,21 +93,6 @@ void check_space(const fs::path& directory, std::uint64_t bytes) {
         fmt::format("{}: the checkpoint needs {} MiB, {} MiB are free. Free space or "
                     "keep fewer with --keep-last.",
                     directory.string(), (needed >> 20) + 1, free >> 20));
-}
-
-void write_text(const fs::path& path, const std::string& text) {
-  if (!std::ofstream(path))
-    throw DiskError(fmt::format("{}: cannot create: {}", path.string(), std::strerror(errno)));
-  const hdf5::RawFile file(path, hdf5::RawFile::Mode::write);
-  file.write_at(0, text.data(), text.size());
-  file.sync();
-}
-
-/// Written under another name, then renamed: a reader sees the old text or the new, never half.
-void replace_text(const fs::path& path, const fs::path& temporary, const std::string& text) {
-  write_text(temporary, text);
-  on_disk([&] { fs::rename(temporary, path); });
-  hdf5::sync_directory(path.parent_path());
 }
 
 /// The two directories swap names in one step; false where the file system cannot.
@@ -191,7 +176,7 @@ std::int64_t next_ordinal(const fs::path& run_directory, std::int64_t step) {
 }
 
 void write_manifest(const fs::path& temporary, const std::string& text) {
-  replace_text(temporary / "manifest.json", temporary / "manifest.json.tmp", text);
+  replace_file(temporary / "manifest.json", text);
 }
 
 void commit_directory(const fs::path& run_directory, const fs::path& temporary, std::int64_t step,
@@ -217,7 +202,7 @@ void commit_directory(const fs::path& run_directory, const fs::path& temporary, 
 }
 
 void write_latest(const fs::path& run_directory, std::int64_t step) {
-  replace_text(run_directory / "LATEST", run_directory / ".tmp-LATEST", step_name(step) + "\n");
+  replace_file(run_directory / "LATEST", step_name(step) + "\n");
 }
 
 void retain(const fs::path& run_directory, std::int64_t step, const Retention& retention) {

@@ -10,7 +10,8 @@
 ///   renamed  the directory has its name: the checkpoint exists
 ///   latest   RUN/LATEST names it
 ///   trashed  the first victim of retention (or the copy replaced) has its .trash- name
-/// Only ranks that see the variable fail; from `agreed` on only rank 0 acts.
+/// Only ranks that see the variable fail; from `agreed` on only rank 0 acts. Only in builds with
+/// tests (RELGRAD_FAULTS): elsewhere nothing is read and nothing happens.
 #include <csignal>
 #include <cstdlib>
 #include <string>
@@ -20,6 +21,7 @@
 
 namespace relgrad::checkpoint {
 
+#ifdef RELGRAD_FAULTS
 inline void fault_point(std::string_view phase) {
   const char* wanted = std::getenv("RELGRAD_FAULT");
   if (wanted == nullptr) return;
@@ -27,5 +29,8 @@ inline void fault_point(std::string_view phase) {
   if (wanted == here || wanted == here + ":kill") std::raise(SIGKILL);
   if (wanted == here + ":fail") throw DiskError("RELGRAD_FAULT asks for a failure at " + here);
 }
+#else
+inline void fault_point(std::string_view /*phase*/) {}
+#endif
 
 }  // namespace relgrad::checkpoint

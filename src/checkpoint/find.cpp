@@ -54,7 +54,9 @@ std::vector<Found> list(const fs::path& run_directory, std::vector<std::string>*
     try {
       all.push_back(open(path));
     } catch (const CheckpointError& error) {
-      if (rejected != nullptr) rejected->push_back(error.what());
+      // One that a running job removed meanwhile was never a candidate.
+      std::error_code ignored;
+      if (rejected != nullptr && fs::exists(path, ignored)) rejected->push_back(error.what());
     }
   }
   std::ranges::reverse(all);

@@ -5,6 +5,7 @@
 
 #include "checkpoint/manifest.hpp"
 #include "relgrad/core/error.hpp"
+#include "relgrad/core/json.hpp"
 #include "relgrad/mpi/agreement.hpp"
 
 namespace relgrad::checkpoint {
@@ -166,7 +167,7 @@ void compare_hashes(const Found& checkpoint, const std::vector<std::string>& tab
 /// Rank 0's finding on every rank: no rank goes by what it saw itself.
 Found found_by_root(const mpi::Communicator& comm, const Found& checkpoint) {
   return {comm.broadcast_string(checkpoint.directory.string()),
-          json::parse(comm.broadcast_string(checkpoint.manifest.dump()))};
+          json::parse(comm.broadcast_string(json_text(checkpoint.manifest)))};
 }
 
 /// The tensor's columns as doubles, checked against its hash.
@@ -248,10 +249,12 @@ std::vector<std::string> verify(const Found& checkpoint) {
     const auto trouble = mpi::trouble_in([&] { read_tensor(again, entry.at("name")); });
     if (trouble) problems.emplace_back(trouble->what());
   }
-  for (const auto& entry : std::filesystem::directory_iterator(checkpoint.directory)) {
-    const std::string name = entry.path().filename().string();
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(checkpoint.directory, error), end;
+       !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
     if (std::ranges::find(expected, name) == expected.end())
-      problems.push_back(entry.path().string() + ": is not part of the checkpoint");
+      problems.push_back(entry->path().string() + ": is not part of the checkpoint");
   }
   return problems;
 }

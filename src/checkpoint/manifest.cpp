@@ -8,29 +8,20 @@
 
 #include "core/build_info.hpp"
 #include "relgrad/core/error.hpp"
+#include "relgrad/core/files.hpp"
+#include "relgrad/core/json.hpp"
 
 namespace relgrad::checkpoint {
 namespace {
 
 using nlohmann::json;
 
-std::string dump(const json& value, int indent) {
-  return value.dump(indent, ' ', false, json::error_handler_t::replace);
-}
-
 /// Checksum over the canonical text: compact, keys sorted, without the checksum itself. Parsed once
 /// more first, so that what the text cannot hold (NaN, wrong UTF-8) counts as what it becomes.
 std::string checksum_of(json manifest) {
   manifest.erase("manifest_checksum");
-  const std::string text = dump(json::parse(dump(manifest, -1)), -1);
+  const std::string text = json_text(json::parse(json_text(manifest)));
   return hash_text(XXH3_64bits(text.data(), text.size()));
-}
-
-std::string read_text(const std::filesystem::path& path) {
-  const hdf5::RawFile file(path, hdf5::RawFile::Mode::read);
-  std::string text(file.size(), '\0');
-  file.read_at(0, text.data(), text.size());
-  return text;
 }
 
 void check_format(const json& manifest, const std::string& path) {
@@ -127,12 +118,12 @@ json make_manifest(const Plan& plan, const std::vector<std::string>& reports, st
 std::string sealed(const json& manifest) {
   json complete = manifest;
   complete["manifest_checksum"] = checksum_of(manifest);
-  return dump(complete, 1) + "\n";
+  return json_text(complete, 1) + "\n";
 }
 
 json read_manifest(const std::filesystem::path& path) {
   try {
-    const json manifest = json::parse(read_text(path));
+    const json manifest = parse_json(read_file(path));
     check_format(manifest, path.string());
     if (manifest.value("manifest_checksum", "") != checksum_of(manifest))
       throw CheckpointError(path.string() + ": its checksum does not hold: it is damaged");

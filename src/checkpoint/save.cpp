@@ -52,13 +52,14 @@ class Stopwatch {
 class Save::Attempt {
  public:
   Attempt(const mpi::Communicator& comm, std::filesystem::path run_directory, std::int64_t step,
-          Plan plan, json state, const Retention& retention)
+          Plan plan, json state, const Retention& retention, MayWrite may_write)
       : comm_(comm),
         run_directory_(std::move(run_directory)),
         step_(step),
         plan_(std::move(plan)),
         state_(std::move(state)),
-        retention_(retention) {}
+        retention_(retention),
+        may_write_(std::move(may_write)) {}
   ~Attempt() {
     if (thread_.joinable()) thread_.join();
   }
@@ -105,7 +106,10 @@ class Save::Attempt {
   /// Rank 0 chooses the name and makes the directory.
   void prepare() {
     const auto trouble = mpi::trouble_in([&] {
-      if (comm_.is_root()) temporary_ = prepare_directory(run_directory_, step_, plan_.bytes);
+      if (comm_.is_root()) {
+        if (may_write_) may_write_();
+        temporary_ = prepare_directory(run_directory_, step_, plan_.bytes);
+      }
       fault_point("staged");
     });
     temporary_ = comm_.broadcast_string(temporary_.string());
@@ -175,6 +179,7 @@ class Save::Attempt {
       const std::int64_t ordinal = next_ordinal(run_directory_, step_);
       write_manifest(temporary_, sealed(make_manifest(plan_, reports_, step_, ordinal, state_)));
       fault_point("manifest");
+      if (may_write_) may_write_();
       commit_directory(run_directory_, temporary_, step_, committed);
       write_latest(run_directory_, step_);
       fault_point("latest");
@@ -212,6 +217,7 @@ class Save::Attempt {
   Plan plan_;
   json state_;
   Retention retention_;
+  MayWrite may_write_;
   std::filesystem::path temporary_;
   std::uint64_t ranks_here_ = 1;  // on this machine
   ShardJob job_;
@@ -229,16 +235,18 @@ class Save::Attempt {
 
 Save::Save(const mpi::Communicator& comm, const std::filesystem::path& run_directory,
            std::int64_t step, const json& state, const std::vector<ConstBlock>& blocks,
-           const Retention& retention, Writing writing)
-    : Save(comm, run_directory, step, state, blocks, retention, writing, WriterPolicy{}) {}
+           const Retention& retention, Writing writing, MayWrite may_write)
+    : Save(comm, run_directory, step, state, blocks, retention, writing, std::move(may_write),
+           WriterPolicy{}) {}
 
 Save::Save(const mpi::Communicator& comm, const std::filesystem::path& run_directory,
            std::int64_t step, const json& state, const std::vector<ConstBlock>& blocks,
-           const Retention& retention, Writing writing, const WriterPolicy& policy) {
+           const Retention& retention, Writing writing, MayWrite may_write,
+           const WriterPolicy& policy) {
   mpi::together(comm, [&] { check_arguments(step, blocks); });
   Plan plan = make_plan(comm.allgather_strings(describe(step, blocks)), policy);
   attempt_ = std::make_unique<Attempt>(comm, comm.broadcast_string(run_directory.string()), step,
-                                       std::move(plan), state, retention);
+                                       std::move(plan), state, retention, std::move(may_write));
   attempt_->start(blocks, writing);
 }
 
@@ -252,7 +260,8 @@ SaveResult Save::finish() { return attempt_->finish(); }
 SaveResult save(const mpi::Communicator& comm, const std::filesystem::path& run_directory,
                 std::int64_t step, const json& state, const std::vector<ConstBlock>& blocks,
                 const Retention& retention, const WriterPolicy& policy) {
-  return Save(comm, run_directory, step, state, blocks, retention, Writing::at_once, policy)
+  return Save(comm, run_directory, step, state, blocks, retention, Writing::at_once, nullptr,
+              policy)
       .finish();
 }
 

@@ -39,14 +39,15 @@ Command audit_order_command() {
       {"relgrad audit-order --run runs/first --data data/images --from-step 10 --to-step 12 "
        "--ranks 2 --json",
        "the part of each of two ranks, as JSON"}};
-  command.exit_codes = {0, 1, 2, 3, 4};
+  command.exit_codes = {0, 1, 2, 3, 4, 6, 8};
   command.options = joined(
-      {group("Run", {text_option("run", options->run, "DIR", "a run directory",
-                                 "run whose newest checkpoint is read; give this or --checkpoint"),
-                     text_option("checkpoint", options->checkpoint, "DIR", "a checkpoint directory",
-                                 "checkpoint to read; give this or --run")}),
-       group("Data", {text_option("data", options->data, "DIR", "a directory",
-                                  "data set that the run was trained on")}),
+      {group("Run",
+             {place_option("run", options->run, "DIR", "a run directory",
+                           "run whose newest checkpoint is read; give this or --checkpoint"),
+              place_option("checkpoint", options->checkpoint, "DIR", "a checkpoint directory",
+                           "checkpoint to read; give this or --run")}),
+       group("Data", {place_option("data", options->data, "DIR", "a directory",
+                                   "data set that the run was trained on")}),
        step_options(*options)});
   command.check = [options] {
     require_one_model("audit-order", *options);

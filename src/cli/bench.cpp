@@ -32,7 +32,7 @@ Command bench_command() {
       "reads of W (12 per weight) and what the optimizer reads and writes, gradient included (28\n"
       "per weight for adam, 20 for momentum, 12 for sgd). Peak: multiply-adds in registers, with\n"
       "all threads of one rank. Bandwidth: three arrays larger than the caches, updated in place.";
-  command.exit_codes = {0, 1, 2, 6};
+  command.exit_codes = {0, 1, 2, 6, 8};
   command.set_positional = [what](const std::string& text) { *what = text; };
   const Limits<std::int64_t> positive{.least = 1, .most = 1 << 20};
   command.options = joined(
@@ -79,11 +79,10 @@ Command bench_command() {
               number_option("warmup", options->warmup,
                             Limits<std::int64_t>{.least = 0, .most = 1 << 20}, "steps",
                             "number of steps before timing starts"),
-              text_option("json", options->json, "FILE", "a file, or - for standard output",
-                          "also write the figures as JSON"),
-              text_option(
-                  "dump",
-                  options->dump, "FILE", "an .h5 file to make",
+              place_option("json", options->json, "FILE", "a file, or - for standard output",
+                           "also write the figures as JSON"),
+              place_option(
+                  "dump", options->dump, "FILE", "an .h5 file to make",
                   "write the weights before and after one step, and its batch; time nothing")})});
   command.check = [what] {
     if (*what != "step" && *what != "products" && *what != "exchange") {

@@ -24,6 +24,7 @@ struct Command {
   std::vector<int> exit_codes;
   std::vector<Option> options;
   std::function<void(const std::string&)> set_positional;  // empty: takes none
+  std::string positional;                                  // as it was given
   std::string config_option;  // name of the option that names a file of further options, or empty
 
   /// After all options are set, before MPI starts. @throws UsageError.

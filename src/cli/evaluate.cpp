@@ -10,7 +10,7 @@ namespace relgrad::cli {
 std::vector<Option> data_options(EvaluateOptions& options) {
   return group(
       "Data",
-      {text_option("data", options.data, "DIR", "a directory", "data set made by relgrad prepare"),
+      {place_option("data", options.data, "DIR", "a directory", "data set made by relgrad prepare"),
        text_option("split", options.split, "NAME", "a split of the data set",
                    "split to evaluate: train, val or test"),
        number_option(
@@ -32,11 +32,11 @@ Command evaluate_command() {
       {"relgrad evaluate --run runs/first --data data/images", "the best checkpoint of a run"},
       {"mpirun -n 2 relgrad evaluate --run runs/first --data data/images --split val --json -",
        "two ranks; figures as JSON on standard output"}};
-  command.exit_codes = {0, 1, 2, 3, 4, 6};
+  command.exit_codes = {0, 1, 2, 3, 4, 6, 8};
   command.options = joined({model_options(*options), data_options(*options),
-                            group("Output", {text_option("json", options->json, "FILE",
-                                                         "a file, or - for standard output",
-                                                         "also write the figures as JSON")}),
+                            group("Output", {place_option("json", options->json, "FILE",
+                                                          "a file, or - for standard output",
+                                                          "also write the figures as JSON")}),
                             computing_options(*options)});
   command.check = [options] {
     require_one_model("evaluate", *options);

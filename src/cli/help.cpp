@@ -29,6 +29,8 @@ std::string_view meaning_of_exit_code(int code) {
       return "disk: cannot write";
     case 7:
       return "hung: a rank made no progress for --watchdog-seconds";
+    case 8:
+      return "machine: not enough memory, threads or open files";
     case 75:
       return "stopped on request: start again (train: with --resume auto)";
     default:

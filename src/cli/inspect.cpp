@@ -6,6 +6,8 @@
 #include "command.hpp"
 #include "inspect_report.hpp"
 #include "relgrad/core/error.hpp"
+#include "relgrad/core/json.hpp"
+#include "relgrad/core/log.hpp"
 
 namespace relgrad::cli {
 
@@ -19,10 +21,11 @@ struct InspectLine {
 
 int run(const InspectLine& line) {
   const Inspection inspection = inspect(line.path, line.verify);
-  fmt::print("{}", line.json ? inspection.report.dump(2) + "\n" : in_words(inspection.report));
+  fmt::print("{}",
+             line.json ? json_text(inspection.report, 2) + "\n" : in_words(inspection.report));
   if (inspection.problems.empty()) return 0;
   for (const std::string& problem : inspection.problems) {
-    fmt::print(stderr, "relgrad: error: {}\n", problem);
+    log_error(problem);
   }
   return static_cast<int>(ExitCode::checkpoint);
 }
@@ -39,7 +42,7 @@ Command inspect_command() {
       {"relgrad inspect data/images --verify", "a data set; read it whole and compare checksums"},
       {"relgrad inspect runs/first", "a run: status, options, checkpoints, last figures"},
       {"relgrad inspect runs/first --json", "the same as JSON"}};
-  command.exit_codes = {0, 1, 2, 3, 4};
+  command.exit_codes = {0, 1, 2, 3, 4, 6, 8};
   command.options = group(
       "Options", {switch_option("verify", line->verify, "read every file and compare checksums"),
                   switch_option("json", line->json, "print JSON")});

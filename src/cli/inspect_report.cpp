@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
+#include <sstream>
 
 #include "options/option_table.hpp"
 #include "parse.hpp"
 #include "relgrad/checkpoint/checkpoint.hpp"
 #include "relgrad/core/error.hpp"
+#include "relgrad/core/files.hpp"
+#include "relgrad/core/json.hpp"
 #include "relgrad/data/dataset.hpp"
 #include "relgrad/hdf5/file.hpp"
 #include "relgrad/model/model_line.hpp"
@@ -133,10 +135,9 @@ Inspection inspect_checkpoint(const fs::path& directory, bool verify) {
 
 /// STATUS is one JSON object; whatever else it holds is shown as it is.
 Report status_of(const fs::path& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  const Report status = Report::parse(line, nullptr, /*allow_exceptions=*/false);
+  const std::string text = read_file(path);
+  const std::string line = text.substr(0, text.find('\n'));
+  const Report status = parse_json_or_discard<Report>(line);
   return status.is_discarded() ? Report(line) : status;
 }
 
@@ -154,11 +155,11 @@ Report chosen_options(const fs::path& config) {
 /// Each key's last value in metrics.jsonl, by the kind of the line (train, val); lines that do not
 /// parse (cut by a crash) are counted.
 Report last_metrics(const fs::path& path) {
-  std::ifstream file(path);
+  std::istringstream lines(read_file(path));
   Report last = Report::object();
   int unreadable = 0;
-  for (std::string line; std::getline(file, line);) {
-    Report values = Report::parse(line, nullptr, /*allow_exceptions=*/false);
+  for (std::string line; std::getline(lines, line);) {
+    Report values = parse_json_or_discard<Report>(line);
     if (values.is_object() && values.value("kind", Report()).is_string()) {
       const std::string kind = values["kind"];
       values.erase("kind");
@@ -193,6 +194,26 @@ Report checkpoint_table(const fs::path& run, std::vector<std::string>& rejected)
   return table;
 }
 
+/// Of a checkpoint of a run that may be going on: one that was removed meanwhile has none, one that
+/// was replaced by a copy of the same step is looked at again.
+std::vector<std::string> problems_of(const checkpoint::Found& found) {
+  const auto manifest_now = [&]() -> std::optional<std::string> {
+    try {
+      return read_file(found.directory / "manifest.json");
+    } catch (const DataError&) {
+      return std::nullopt;
+    }
+  };
+  constexpr int most_looks = 5;
+  for (int look = 1;; ++look) {
+    const std::optional<std::string> before = manifest_now();
+    std::vector<std::string> problems = checkpoint::verify(found);
+    std::error_code ignored;
+    if (problems.empty() || !fs::exists(found.directory, ignored)) return {};
+    if (manifest_now() == before || look == most_looks) return problems;
+  }
+}
+
 Inspection inspect_run(const fs::path& run, bool verify) {
   Inspection inspection;
   Report& report = inspection.report;
@@ -209,7 +230,7 @@ Inspection inspect_run(const fs::path& run, bool verify) {
   if (verify) {
     inspection.problems = rejected;
     for (const checkpoint::Found& found : checkpoint::list(run)) {
-      for (const std::string& problem : checkpoint::verify(found)) {
+      for (const std::string& problem : problems_of(found)) {
         inspection.problems.push_back(found.directory.filename().string() + ": " + problem);
       }
     }
@@ -235,12 +256,21 @@ Report report_hdf5(const fs::path& path) {
 }  // namespace
 
 Inspection inspect(const fs::path& path, bool verify) {
-  if (!fs::exists(path)) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (status.type() == fs::file_type::none) {
+    throw DataError(fmt::format("inspect: {}: cannot read: {}", path.string(), error.message()));
+  }
+  if (!fs::exists(status)) {
     throw DataError(fmt::format(
         "inspect: nothing is at {}; give a data set, checkpoint or run directory, or an HDF5 file",
         path.string()));
   }
-  if (!fs::is_directory(path)) {
+  if (!fs::is_directory(status) && !fs::is_regular_file(status)) {
+    throw DataError(
+        fmt::format("inspect: {} is neither a directory nor a regular file", path.string()));
+  }
+  if (!fs::is_directory(status)) {
     const fs::path parent = path.has_parent_path() ? path.parent_path() : fs::path(".");
     if (path.filename() == "dataset.json") return {report_dataset(parent, verify), {}};
     if (path.filename() == "manifest.json") return inspect_checkpoint(parent, verify);

@@ -4,6 +4,8 @@
 #include <map>
 
 #include "inspect_report.hpp"
+#include "relgrad/core/json.hpp"
+#include "relgrad/core/log.hpp"
 
 namespace relgrad::cli {
 
@@ -27,9 +29,9 @@ bool is_shape(const Report& value) {
 /// A value that fits on a line: 1 x 28 x 28 for a shape.
 std::string value_text(const Report& value) {
   if (value.is_null()) return "-";
-  if (value.is_string()) return value.get<std::string>();
+  if (value.is_string()) return printable(value.get<std::string>());
   if (value.is_number_float()) return fmt::format("{:.6g}", value.get<double>());
-  if (!is_shape(value) || value.empty()) return value.dump();
+  if (!is_shape(value) || value.empty()) return json_text(value);
   std::string text;
   for (const Report& extent : value) text += (text.empty() ? "" : " x ") + value_text(extent);
   return text;

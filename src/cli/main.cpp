@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <csignal>
-#include <cstdio>
 #include <exception>
 #include <string>
 #include <thread>
@@ -15,10 +13,12 @@
 #include "help.hpp"
 #include "parse.hpp"
 #include "process.hpp"
-#include "relgrad/core/error.hpp"
+#include "relgrad/core/escaped.hpp"
 #include "relgrad/core/log.hpp"
+#include "relgrad/core/standard_streams.hpp"
 #include "relgrad/linalg/products.hpp"
 #include "relgrad/mpi/session.hpp"
+#include "start_agreement.hpp"
 
 namespace relgrad::cli {
 
@@ -32,12 +32,20 @@ void require(const std::string& command, const std::string& name, const std::str
 
 namespace {
 
-/// Every process of a job reads the same line; one of them answers for all. The others wait,
-/// because a launcher ends the whole job when the first of them leaves with an error.
-void print_once(std::FILE* stream, const std::string& text) {
-  if (rank_from_environment() != 0) return std::this_thread::sleep_for(std::chrono::seconds(1));
-  fmt::print(stream, "{}", text);
-  std::fflush(stream);
+/// Every process of a job reads the same line, and the first of them answers for all.
+bool another_rank_answers() {
+  return rank_from_environment() != 0 && world_size_from_environment() > 1;
+}
+
+/// A launcher ends the whole job when one rank leaves with an error: a rank that is still there
+/// after rank 0 had its time is alone with its error, and tells it.
+void tell(const Error& error) {
+  std::string who;
+  if (another_rank_answers()) {
+    std::this_thread::sleep_for(std::chrono::seconds(2));
+    who = fmt::format("rank {}: ", rank_from_environment());
+  }
+  log_error(who + error.what(), error.code() == ExitCode::internal);
 }
 
 bool contains(const std::vector<std::string>& words, const std::string& word) {
@@ -92,6 +100,7 @@ int run(Command& command, int argc, char** argv) {
   mpi::Session session(argc, argv);
   return session.run([&](const mpi::Communicator& world) {
     set_log_enabled(world.is_root());
+    check_same_line(command, world);
     return command.run_on_ranks(world);
   });
 }
@@ -101,11 +110,11 @@ int main_or_throw(int argc, char** argv) {
   std::vector<Command> commands =
       all_commands("relgrad " + fmt::format("{}", fmt::join(words, " ")));
   if (words.empty()) {
-    print_once(stderr, overview(commands));
+    if (!another_rank_answers()) write_log(overview(commands));
     return static_cast<int>(ExitCode::usage);
   }
   if (const std::optional<std::string> text = answer(commands, words)) {
-    print_once(stdout, *text);
+    if (!another_rank_answers()) fmt::print("{}", *text);
     return 0;
   }
   Command& command = find_command(commands, words.front());
@@ -119,16 +128,14 @@ int main_or_throw(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace relgrad;
-  std::signal(SIGXFSZ, SIG_IGN);  // past `ulimit -f` a write fails and is told like a full disk
+  secure_standard_streams();
   try {
-    return cli::main_or_throw(argc, argv);
-  } catch (const Error& error) {
-    const bool is_bug = error.code() == ExitCode::internal;
-    cli::print_once(stderr,
-                    fmt::format("relgrad: {}error: {}\n", is_bug ? "internal " : "", error.what()));
+    const int exit_code = cli::main_or_throw(argc, argv);
+    if (exit_code != static_cast<int>(ExitCode::disk)) flush_standard_output();  // else it is told
+    return exit_code;
+  } catch (const std::exception& escaped) {
+    const Error error = as_error(escaped);
+    cli::tell(error);
     return static_cast<int>(error.code());
-  } catch (const std::exception& error) {
-    cli::print_once(stderr, fmt::format("relgrad: internal error: {}\n", error.what()));
   }
-  return static_cast<int>(ExitCode::internal);
 }

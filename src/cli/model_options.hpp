@@ -14,10 +14,10 @@ namespace relgrad::cli {
 template <class Options>
 std::vector<Option> model_options(Options& options) {
   return group("Model",
-               {text_option("run", options.run, "DIR", "a run directory",
-                            "run whose best checkpoint is used; give this or --checkpoint"),
-                text_option("checkpoint", options.checkpoint, "DIR", "a checkpoint directory",
-                            "checkpoint to use; give this or --run")});
+               {place_option("run", options.run, "DIR", "a run directory",
+                             "run whose best checkpoint is used; give this or --checkpoint"),
+                place_option("checkpoint", options.checkpoint, "DIR", "a checkpoint directory",
+                             "checkpoint to use; give this or --run")});
 }
 
 template <class Options>

@@ -21,6 +21,9 @@ struct Option {
   bool repeatable = false;
   /// Sets from text. @throws UsageError naming option, value, limit and remedy.
   std::function<void(const std::string&)> set;
+  /// As it is now, in words that are equal where values are; empty: a place of this machine (a
+  /// path, threads), which the ranks of a job may have each its own.
+  std::function<std::string()> get;
   bool is_hidden = false;  // accepted, but not shown
   bool is_switch() const { return value.empty(); }
 };
@@ -40,7 +43,8 @@ Option number_option(const std::string& name, Number& target, const Limits<Numbe
       range.text(),
       meaning,
       false,
-      [=, &target](const std::string& text) { target = read_number(name, text, range, example); }};
+      [=, &target](const std::string& text) { target = read_number(name, text, range, example); },
+      [&target] { return number_text(target); }};
 }
 
 Option choice_option(const std::string& name, std::string& target,
@@ -48,6 +52,9 @@ Option choice_option(const std::string& name, std::string& target,
 /// Any text but the empty one.
 Option text_option(const std::string& name, std::string& target, const std::string& value,
                    const std::string& range, const std::string& meaning);
+/// A text that names a place of this machine.
+Option place_option(const std::string& name, std::string& target, const std::string& value,
+                    const std::string& range, const std::string& meaning);
 Option path_option(const std::string& name, std::filesystem::path& target, const std::string& value,
                    const std::string& meaning);
 /// `--NAME FILE FILE --NAME FILE`: all of them, in order.

@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
-#include <filesystem>
-#include <fstream>
 #include <map>
 #include <set>
 
+#include "options/option_file.hpp"
 #include "relgrad/core/error.hpp"
+#include "relgrad/core/files.hpp"
 
 namespace relgrad::cli {
 
@@ -137,14 +137,16 @@ Assignments read_line(const Command& command, const std::vector<std::string>& wo
   return assignments;
 }
 
-void set_positionals(const Command& command, const std::vector<std::string>& positionals) {
+void set_positionals(Command& command, const std::vector<std::string>& positionals) {
   const std::size_t taken = command.set_positional ? 1 : 0;
   if (positionals.size() > taken) {
     throw UsageError(
         fmt::format("{}: '{}' is not expected; {}", command.name, positionals[taken],
                     taken == 0 ? "every value follows its --option" : "give one path at a time"));
   }
-  if (!positionals.empty()) command.set_positional(positionals.front());
+  if (positionals.empty()) return;
+  command.positional = positionals.front();
+  command.set_positional(command.positional);
 }
 
 /// The options of the file that the line does not set itself; all of them are checked.
@@ -173,21 +175,13 @@ void set_from_file(const Command& command, const std::string& path,
 }  // namespace
 
 std::vector<std::pair<std::string, std::string>> read_option_file(const std::string& path) {
-  if (std::filesystem::is_directory(path)) {
-    throw UsageError(path + ": is a directory; expected a file with lines like lr = 0.001");
-  }
-  std::ifstream file(path);
-  if (!file) throw UsageError(path + ": cannot read this option file; check the path");
-  std::vector<std::pair<std::string, std::string>> pairs;
   try {
-    const po::options_description none;
-    for (const auto& entry : po::parse_config_file(file, none, true).options) {
-      pairs.emplace_back(entry.string_key, entry.value.empty() ? "" : entry.value.front());
-    }
-  } catch (const po::error& error) {
-    throw UsageError(fmt::format("{}: {}; expected lines like lr = 0.001", path, error.what()));
+    return parse_option_lines(read_file(path));
+  } catch (const DataError& error) {
+    throw UsageError(std::string(error.what()) + "; expected a file with lines like lr = 0.001");
+  } catch (const UsageError& error) {
+    throw UsageError(fmt::format("{}: {}", path, error.what()));
   }
-  return pairs;
 }
 
 void parse(Command& command, const std::vector<std::string>& words) {

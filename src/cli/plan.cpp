@@ -24,7 +24,7 @@ Command plan_command() {
        "computing rates measured on this machine"},
       {"mpirun -n 2 relgrad plan --dim 784 --measure --compare",
        "these ranks and their network, measured; prediction beside measured steps"}};
-  command.exit_codes = {0, 1, 2, 6};
+  command.exit_codes = {0, 1, 2, 6, 8};
   const Limits<std::int64_t> positive{.least = 1, .most = 1 << 20};
   const Limits<std::int64_t> from_zero{.least = 0, .most = 1 << 20};
   const Limits<double> above_zero{.least = 0, .least_allowed = false};
@@ -71,8 +71,8 @@ Command plan_command() {
                           "with --compare: number of timed steps of each exchange"),
             choice_option("products", options->products, {"auto", "openblas", "onednn", "ordered"},
                           "library for matrix products"),
-            text_option("json", options->json, "FILE", "a file, or - for standard output",
-                        "also write the plan as JSON")})});
+            place_option("json", options->json, "FILE", "a file, or - for standard output",
+                         "also write the plan as JSON")})});
   command.check = [options] {
     if (options->compare && options->precision == "float64") {
       throw UsageError("--compare: steps are timed in float32; leave --precision out");

@@ -19,7 +19,7 @@ Option optional_count(const std::string& name, std::optional<std::uint64_t>& tar
   const auto set = [=, &target](const std::string& text) {
     target = read_number<std::uint64_t>(name, text, range, 1000);
   };
-  return {name, "", "N", "", "rows", range.text(), meaning, false, set};
+  return {name, "", "N", "", "rows", range.text(), meaning, false, set, nullptr};
 }
 
 Option size_option(std::optional<ImageSize>& target) {
@@ -32,7 +32,8 @@ Option size_option(std::optional<ImageSize>& target) {
           ">= 1 each",
           "crop images around their centre to this shape, then resize them",
           false,
-          set};
+          set,
+          nullptr};
 }
 
 std::vector<Option> input_options(PrepareOptions& options) {
@@ -111,7 +112,7 @@ Command prepare_command(const std::string& command_line) {
                        "Fashion-MNIST (Debian package dataset-fashion-mnist)"},
                       {"relgrad prepare --output data/photos --train photos --size 32x32",
                        "a folder of PNG and JPEG images"}};
-  command.exit_codes = {0, 1, 2, 3, 6, 75};
+  command.exit_codes = {0, 1, 2, 3, 6, 8, 75};
   command.options = joined(
       {group("Output",
              {path_option("output", options->output, "DIR", "data set directory to create"),

@@ -18,12 +18,12 @@ Command sample_command() {
       {"relgrad sample --run runs/first --output grid.png", "64 images in a grid"},
       {"relgrad sample --run runs/first --count 1000 --temperature 0.8 --output samples.h5",
        "1000 samples closer to the mode, as numbers"}};
-  command.exit_codes = {0, 1, 2, 4, 6};
+  command.exit_codes = {0, 1, 2, 4, 6, 8};
   command.options = joined(
       {model_options(*options),
        group("Samples",
-             {text_option("output", options->output, "FILE", "a .png or .h5 file to make",
-                          "file to write; .png: a grid of images; .h5: numbers, for any data"),
+             {place_option("output", options->output, "FILE", "a .png or .h5 file to make",
+                           "file to write; .png: a grid of images; .h5: numbers, for any data"),
               number_option("count", options->count,
                             Limits<std::int64_t>{.least = 1, .most = 1000000000}, "samples",
                             "number of samples"),

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "command.hpp"
+#include "options/option_file.hpp"
 #include "options/option_table.hpp"
 #include "train/trainer.hpp"
 
@@ -21,7 +22,10 @@ std::vector<Option> table_options(TrainOptions& options) {
   for (const OptionDescription& row : train_option_table()) {
     const auto set = [&row, &options](const std::string& text) { row.set(options, text); };
     list.push_back({row.name, row.group, row.value, row.get(options), row.unit, row.range,
-                    row.meaning, false, set, row.is_retired});
+                    row.meaning, false, set,
+                    row.is_same_on_ranks() ? [&row, &options] { return row.get(options); }
+                                           : std::function<std::string()>(),
+                    row.is_retired});
   }
   return list;
 }
@@ -30,7 +34,7 @@ void print_config(const TrainOptions& options) {
   for (const OptionDescription& row : train_option_table()) {
     if (row.is_retired) continue;
     const std::string text = row.get(options);
-    if (!text.empty()) fmt::print("{} = {}\n", row.name, text);
+    if (!text.empty()) fmt::print("{}", option_line(row.name, text));
   }
 }
 
@@ -57,15 +61,15 @@ Command train_command() {
       {"mpirun -n 2 relgrad train --data data/images --run runs/second --config "
        "jobs/mnist-best.ini --resume auto",
        "the same line after a stop; the number of ranks may change"}};
-  command.exit_codes = {0, 1, 2, 3, 4, 5, 6, 7, 75};
+  command.exit_codes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 75};
   command.options = joined(
       {table_options(line->options),
-       group(
-           "Options from a file",
-           {text_option("config", line->option_file, "FILE", "a file",
-                        "file with lines like lr = 0.001; options on the command line override it"),
-            switch_option("print-config", line->print_config,
-                          "print all options in the format of such a file, and exit")})});
+       group("Options from a file",
+             {place_option(
+                  "config", line->option_file, "FILE", "a file",
+                  "file with lines like lr = 0.001; options on the command line override it"),
+              switch_option("print-config", line->print_config,
+                            "print all options in the format of such a file, and exit")})});
   command.config_option = "config";
   command.check = [line] { check(*line); };
   command.run_alone = [line]() -> std::optional<int> {

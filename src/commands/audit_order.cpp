@@ -4,11 +4,13 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "options/option_value.hpp"
 #include "relgrad/checkpoint/checkpoint.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/data/dataset.hpp"
+#include "run/resume.hpp"
 
 namespace relgrad {
 
@@ -25,15 +27,40 @@ DataPosition next(DataPosition position, std::int64_t batch_size) {
   return position;
 }
 
+/// The position `steps` steps on. Batches never cross the end of an epoch: whole epochs count by
+/// their steps. @throws CheckpointError where the samples are too many to be counted.
+DataPosition after(DataPosition position, std::uint64_t steps, std::int64_t batch_size) {
+  const auto batch = static_cast<std::uint64_t>(batch_size);
+  const auto steps_for = [&](std::uint64_t samples) { return (samples + batch - 1) / batch; };
+  const std::uint64_t left = position.rows - position.in_epoch();
+  if (steps < steps_for(left)) {
+    position.samples_consumed += steps * batch;
+    return position;
+  }
+  steps -= steps_for(left);
+  const std::uint64_t epoch_steps = steps_for(position.rows);
+  const std::uint64_t epochs = position.samples_consumed / position.rows + 1 + steps / epoch_steps;
+  if (epochs >= std::numeric_limits<std::uint32_t>::max()) {
+    throw CheckpointError("--from-step: no run is so long; ask for an earlier step");
+  }
+  position.samples_consumed = epochs * position.rows + steps % epoch_steps * batch;
+  return position;
+}
+
 /// A run's newest checkpoint knows all that happened to it.
 checkpoint::Found checkpoint_of(const AuditOrderOptions& options) {
-  if (!options.checkpoint.empty()) return checkpoint::open(options.checkpoint);
+  if (!options.checkpoint.empty()) {
+    checkpoint::Found found = checkpoint::open(options.checkpoint);
+    check_state(found);
+    return found;
+  }
   auto all = checkpoint::list(options.run);
   if (all.empty()) {
     throw CheckpointError(fmt::format(
         "--run: {} holds no usable checkpoint yet; wait for one, or name one with --checkpoint",
         options.run));
   }
+  check_state(all.front());
   return all.front();
 }
 
@@ -92,9 +119,10 @@ RunOrder order_of_run(const nlohmann::json& state) {
   // checkpoint is, the order is known from there on only.
   const auto step = state.at("step").get<std::int64_t>();
   const auto consumed = state.at("samples_consumed").get<std::uint64_t>();
-  DataPosition position{order.stretches.back().samples_consumed, order.rows};
-  for (std::int64_t i = order.stretches.back().step; i < step; ++i) {
-    position = next(position, order.stretches.back().batch_size);
+  const RunOrder::Stretch& newest = order.stretches.back();
+  DataPosition position{newest.samples_consumed, order.rows};
+  if (newest.step < step) {
+    position = after(position, static_cast<std::uint64_t>(step - newest.step), newest.batch_size);
   }
   if (position.samples_consumed != consumed) {
     last.step = step;
@@ -117,9 +145,13 @@ void for_each_step(const RunOrder& order, std::int64_t from, std::int64_t to,
   }
   for (std::size_t i = 0; i < stretches.size(); ++i) {
     const std::int64_t end = i + 1 < stretches.size() ? std::min(to, stretches[i + 1].step) : to;
-    DataPosition position{stretches[i].samples_consumed, order.rows};
-    for (std::int64_t step = stretches[i].step; step < end; ++step) {
-      if (step >= from) work(step, position, stretches[i].batch_size);
+    const std::int64_t begin = std::max(from, stretches[i].step);
+    if (begin >= end) continue;
+    DataPosition position =
+        after({stretches[i].samples_consumed, order.rows},
+              static_cast<std::uint64_t>(begin - stretches[i].step), stretches[i].batch_size);
+    for (std::int64_t step = begin; step < end; ++step) {
+      work(step, position, stretches[i].batch_size);
       position = next(position, stretches[i].batch_size);
     }
   }

@@ -1,6 +1,7 @@
 #include "commands/evaluate.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <filesystem>
 #include <map>
@@ -8,19 +9,22 @@
 #include "commands/score_file.hpp"
 #include "evaluation/evaluation.hpp"
 #include "relgrad/core/error.hpp"
+#include "relgrad/core/files.hpp"
 #include "relgrad/core/log.hpp"
 #include "relgrad/exchange/row_group.hpp"
 #include "relgrad/hdf5/file.hpp"
 #include "relgrad/mpi/agreement.hpp"
 #include "run/checkpoint_choice.hpp"
 #include "run/json_report.hpp"
-#include "run/run_directory.hpp"
+#include "run/same_data.hpp"
 
 namespace relgrad {
 
 namespace fs = std::filesystem;
 
 namespace {
+
+constexpr const char* report_key = "log_likelihood_pixel_nats";
 
 /// Everything the two commands need, the same on every rank.
 struct Task {
@@ -29,8 +33,32 @@ struct Task {
   std::int64_t step = 0;
 };
 
+std::string shape_text(const std::vector<Index>& shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+/// Of the same dimension, yet perhaps not what the model is of.
+void warn_of_other_data(const Task& task, const EvaluateOptions& options) {
+  const DatasetInfo trained_on = data_of(task.found);
+  if (task.dataset.sample_shape != trained_on.sample_shape) {
+    log_warning(fmt::format("{}: its samples are {}, the model was trained on {} ('{}')",
+                            options.data, shape_text(task.dataset.sample_shape),
+                            shape_text(trained_on.sample_shape), trained_on.name));
+  }
+  const double width = trained_on.value_max - trained_on.value_min;  // 0: not in the checkpoint
+  const double width_here = task.dataset.value_max - task.dataset.value_min;
+  constexpr double factor = 10;
+  if (width > 0 && (width_here > factor * width || width_here < width / factor)) {
+    log_warning(
+        fmt::format("{}: its values are {:.6g} ... {:.6g}, those the model was trained on "
+                    "{:.6g} ... {:.6g}: is this the same unit?",
+                    options.data, task.dataset.value_min, task.dataset.value_max,
+                    trained_on.value_min, trained_on.value_max));
+  }
+}
+
 Task open_task(const EvaluateOptions& options, const mpi::Communicator& comm) {
-  set_threads(static_cast<int>(options.threads));
+  mpi::together(comm, [&] { set_threads(static_cast<int>(options.threads)); });
   Task task;
   task.found = choose_checkpoint(options.run, options.checkpoint, comm);
   task.step = task.found.manifest.at("state").at("step").get<std::int64_t>();
@@ -54,6 +82,8 @@ Task open_task(const EvaluateOptions& options, const mpi::Communicator& comm) {
       throw DataError(fmt::format("{}: split {} has 0 samples", options.data, options.split));
     }
   });
+  check_same_data(task.dataset, options.data, comm);
+  warn_of_other_data(task, options);
   log_info(fmt::format("checkpoint {} (step {})", task.found.directory.string(), task.step));
   return task;
 }
@@ -119,12 +149,17 @@ std::vector<hdf5::DatasetPlan> file_plan(const ScoreOptions& options, const Task
 }  // namespace
 
 int evaluate(const EvaluateOptions& options, const mpi::Communicator& comm) {
+  check_report_place(comm, options.json, report_key);
   const Task task = open_task(options, comm);
   const Evaluation evaluation = evaluate_task(options, task, comm);
   return print(options, task, evaluation, comm);
 }
 
 int score(const ScoreOptions& options, const mpi::Communicator& comm) {
+  check_report_place(comm, options.json, report_key);
+  mpi::together(comm, [&] {
+    if (comm.is_root()) refuse_existing(options.output, "--output");
+  });
   const Task task = open_task(options, comm);
   const std::uint64_t rows = task.dataset.split(options.split).rows;
   std::vector<double> nats(rows, 0.0);
@@ -138,7 +173,7 @@ int score(const ScoreOptions& options, const mpi::Communicator& comm) {
   std::optional<ScoreFile> file;
   mpi::together(comm, [&] {
     if (!comm.is_root()) return;
-    file.emplace(options.output, file_plan(options, task, rows));
+    file.emplace(options.output, "--output", file_plan(options, task, rows));
     file->write(0, 0, nats.data(), rows * sizeof(double));
   });
   if (options.latent) {

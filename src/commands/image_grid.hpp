@@ -7,11 +7,15 @@
 
 namespace relgrad {
 
-/// Writes a PNG with the samples in rows of ceil(sqrt(N)) images, two white pixels apart, small
-/// images enlarged by whole factors.
+/// @throws UsageError for shapes that make no picture, or where the picture of `count` samples
+/// would take more than 512 MiB, beyond which the PNG writer's 32-bit sizes overflow.
+void check_image_grid(const std::vector<Index>& shape, Index count);
+
+/// Writes a PNG, which must not exist, with the samples in rows of ceil(sqrt(N)) images, two white
+/// pixels apart, small images enlarged by whole factors.
 /// @param values  D x N, 0 ... 255 (rounded down and clamped)
 /// @param shape   {C, H, W}, C = 1 (grey) or 3 (colour, planar)
-/// @throws DiskError; UsageError for other shapes.
+/// @throws DiskError; UsageError like check_image_grid, or if `path` exists.
 void write_image_grid(const std::filesystem::path& path, const Matrix<double>& values,
                       const std::vector<Index>& shape);
 

@@ -1,12 +1,8 @@
 #include "commands/score_file.hpp"
 
-#include <fmt/format.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <utility>
 
-#include "relgrad/core/error.hpp"
 #include "relgrad/mpi/agreement.hpp"
 
 namespace relgrad {
@@ -37,32 +33,16 @@ void LatentValues::gather(const mpi::Communicator& comm, const Take& take) const
   }
 }
 
-ScoreFile::ScoreFile(std::filesystem::path output, const std::vector<hdf5::DatasetPlan>& plans)
-    : output_(std::move(output)) {
-  if (std::filesystem::exists(output_)) {
-    throw UsageError(
-        fmt::format("--output: {} exists; name another file or remove it", output_.string()));
-  }
-  const std::filesystem::path temporary = output_.string() + fmt::format(".tmp-{}", getpid());
-  places_ = hdf5::create(temporary, plans);
-  temporary_ = temporary;
-}
-
-ScoreFile::~ScoreFile() {
-  std::error_code ignored;
-  if (!temporary_.empty()) std::filesystem::remove(temporary_, ignored);
-}
+ScoreFile::ScoreFile(const std::filesystem::path& output, std::string_view option,
+                     const std::vector<hdf5::DatasetPlan>& plans)
+    : file_(output, option), places_(hdf5::create(file_.temporary(), plans)) {}
 
 void ScoreFile::write(std::size_t dataset, std::uint64_t offset, const void* from,
-                      std::uint64_t bytes) {
-  hdf5::RawFile(temporary_, hdf5::RawFile::Mode::write)
+                      std::uint64_t bytes) const {
+  hdf5::RawFile(file_.temporary(), hdf5::RawFile::Mode::write)
       .write_at(places_.at(dataset).offset + offset, from, bytes);
 }
 
-void ScoreFile::commit() {
-  hdf5::RawFile(temporary_, hdf5::RawFile::Mode::write).sync();
-  std::filesystem::rename(temporary_, output_);
-  temporary_.clear();
-}
+void ScoreFile::commit() { file_.commit(); }
 
 }  // namespace relgrad

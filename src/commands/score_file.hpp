@@ -1,10 +1,12 @@
 #pragma once
-/// What `relgrad score` writes: one HDF5 file, made by root when every rank's part is there.
+/// What `relgrad score` and `sample` write: one HDF5 file, made by root when every rank's part is
+/// there.
 #include <filesystem>
 #include <functional>
 #include <span>
 #include <vector>
 
+#include "relgrad/core/files.hpp"
 #include "relgrad/core/partition.hpp"
 #include "relgrad/core/types.hpp"
 #include "relgrad/hdf5/file.hpp"
@@ -39,18 +41,17 @@ class LatentValues {
 /// An HDF5 file that has its name only when it is complete.
 class ScoreFile {
  public:
-  /// @throws UsageError if `output` exists, DiskError.
-  ScoreFile(std::filesystem::path output, const std::vector<hdf5::DatasetPlan>& plans);
-  ~ScoreFile();  // without commit(), nothing is left
-  ScoreFile(const ScoreFile&) = delete;
-  ScoreFile& operator=(const ScoreFile&) = delete;
+  /// @param option  that named it. @throws UsageError if `output` exists, DiskError.
+  ScoreFile(const std::filesystem::path& output, std::string_view option,
+            const std::vector<hdf5::DatasetPlan>& plans);
   /// Bytes of dataset number `dataset`, from `offset` on. @throws DiskError.
-  void write(std::size_t dataset, std::uint64_t offset, const void* from, std::uint64_t bytes);
+  void write(std::size_t dataset, std::uint64_t offset, const void* from,
+             std::uint64_t bytes) const;
+  /// Without it nothing is left.
   void commit();
 
  private:
-  std::filesystem::path output_;
-  std::filesystem::path temporary_;
+  NewFile file_;
   std::vector<hdf5::Place> places_;
 };
 

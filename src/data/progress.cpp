@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <cstdio>
-
 #include "relgrad/core/log.hpp"
 
 namespace relgrad {
@@ -17,7 +15,7 @@ Progress::Progress(std::string what, std::uint64_t total)
       last_(begin_) {}
 
 Progress::~Progress() {
-  if (shown_ && terminal_) std::fputc('\n', stderr);
+  if (shown_ && terminal_) write_log("\n");
 }
 
 std::string Progress::line(double seconds) const {
@@ -38,8 +36,7 @@ void Progress::add(std::uint64_t rows) {
   last_ = now;
   shown_ = true;
   if (terminal_) {
-    fmt::print(stderr, "\r\033[Krelgrad: {}", line(all.count()));
-    std::fflush(stderr);
+    write_log(fmt::format("\r\033[Krelgrad: {}", line(all.count())));
   } else {
     log_info(line(all.count()));
   }

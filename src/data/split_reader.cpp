@@ -5,6 +5,7 @@
 #include <cstring>
 #include <mutex>
 
+#include "relgrad/core/activity.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/data/dataset.hpp"
 #include "relgrad/hdf5/file.hpp"
@@ -87,6 +88,7 @@ struct SplitReader::Impl {
   }
 
   void read(std::uint64_t begin, std::uint64_t end, std::byte* to) {
+    note_activity();
     if (!cached) return read_files(begin, end, to);
     std::call_once(cache_once, [this] { fill_cache(); });
     std::memcpy(to, cache.data() + begin * row_bytes, (end - begin) * row_bytes);

@@ -42,44 +42,56 @@ class Evaluator {
         x_(model.flow->dimension(), std::max<Index>(1, request.batch_size)) {}
 
   /// Mean over draws of log p(v) of rows [begin, end), nats; `logit` likewise, in logit space.
-  /// Collective over a row group, whose ranks may bring different numbers of rows. False if another
-  /// rank of it has trouble.
+  /// Collective over a row group, whose ranks may bring different numbers of rows. False, on every
+  /// rank of the group, if one of them has trouble, be it from before.
   /// @param latents  columns of the batch under way, in the order of the group's ranks
   bool score(std::uint64_t begin, std::uint64_t end, std::vector<double>& nats,
              std::vector<double>& logit,
              const std::function<void(const ConstMatrixMap<T>&)>& latents = nullptr) {
-    const auto trouble = mpi::trouble_in([&] { split_.read_range(begin, end, raw_); });
-    if (trouble) {
-      workspace_.load(nullptr, -1);
-      throw *trouble;
-    }
-    const std::size_t count = static_cast<std::size_t>(raw_.count);
-    nats.assign(count, 0.0);
-    logit.assign(count, 0.0);
+    locally([&] {
+      split_.read_range(begin, end, raw_);
+      nats.assign(static_cast<std::size_t>(raw_.count), 0.0);
+      logit.assign(static_cast<std::size_t>(raw_.count), 0.0);
+    });
     for (std::int64_t draw = 0; draw < request_.draws; ++draw) {
       const NoiseKey noise{request_.seed, Purpose::dequantize_eval,
                            static_cast<std::uint32_t>(draw)};
-      log_slope_.assign(count, log_abs_det_);
-      model_.transform->forward(raw_, noise, MatrixMap<T>(x_.data(), x_.rows(), raw_.count),
-                                log_slope_);
-      if (!workspace_.load(x_.data(), raw_.count)) return false;
+      locally([&] {
+        log_slope_.assign(nats.size(), log_abs_det_);
+        model_.transform->forward(raw_, noise, MatrixMap<T>(x_.data(), x_.rows(), raw_.count),
+                                  log_slope_);
+      });
+      if (!workspace_.load(x_.data(), trouble_ ? -1 : raw_.count)) return false;
       const std::span<double> log_likelihood = workspace_.own_log_likelihood();
       std::ranges::copy(log_slope_, log_likelihood.begin());
       forward(*model_.flow, workspace_);
-      if (latents && draw == 0) latents(workspace_.latents());
-      std::vector<double> logit_slope(count, 0.0);
-      if (raw_.type == ElementType::uint8) {
-        add_logit_log_slope(raw_, noise, model_.transform_options.logit_a, logit_slope);
-      }
-      for (std::size_t n = 0; n < count; ++n) {
-        nats[n] += log_likelihood[n] / static_cast<double>(request_.draws);
-        logit[n] += (log_likelihood[n] - logit_slope[n]) / static_cast<double>(request_.draws);
-      }
+      locally([&] {
+        if (latents && draw == 0) latents(workspace_.latents());
+        add_draw(noise, log_likelihood, nats, logit);
+      });
     }
     return true;
   }
 
+  /// Work without other ranks; what goes wrong is kept, and told to the group at the next load.
+  void locally(const std::function<void()>& work) {
+    if (!trouble_) trouble_ = mpi::trouble_in(work);
+  }
+  const std::optional<Error>& trouble() const { return trouble_; }
+
  private:
+  void add_draw(const NoiseKey& noise, std::span<const double> log_likelihood,
+                std::vector<double>& nats, std::vector<double>& logit) {
+    logit_slope_.assign(nats.size(), 0.0);
+    if (raw_.type == ElementType::uint8) {
+      add_logit_log_slope(raw_, noise, model_.transform_options.logit_a, logit_slope_);
+    }
+    for (std::size_t n = 0; n < nats.size(); ++n) {
+      nats[n] += log_likelihood[n] / static_cast<double>(request_.draws);
+      logit[n] += (log_likelihood[n] - logit_slope_[n]) / static_cast<double>(request_.draws);
+    }
+  }
+
   const Model<T>& model_;
   const SplitReader& split_;
   const EvaluationRequest& request_;
@@ -87,7 +99,9 @@ class Evaluator {
   Workspace<T> workspace_;
   Matrix<T> x_;  // D x batch size
   std::vector<double> log_slope_;
+  std::vector<double> logit_slope_;
   RawBatch raw_;
+  std::optional<Error> trouble_;
 };
 
 /// Adds the samples of rows first_row, first_row + 1, ... to their blocks.
@@ -132,11 +146,13 @@ Evaluation from_sums(const Sums& sums, double center, const SplitReader& split,
   const double mean = sums.nats / n;
   const double variance = n > 1 ? std::max(0.0, (sums.squares - n * mean * mean) / (n - 1)) : 0.0;
   result.log_likelihood_pixel_nats = center + mean;
-  result.standard_error_nats = std::sqrt(variance / n);
   if (split.type() == ElementType::uint8) result.log_likelihood_logit_nats = sums.logit_nats / n;
   result.bits_per_dim = bits_per_dim(result.log_likelihood_pixel_nats, split.dimension());
-  result.standard_error_bits_per_dim =
-      result.standard_error_nats / (static_cast<double>(split.dimension()) * std::numbers::ln2);
+  if (n > 1) {
+    result.standard_error_nats = std::sqrt(variance / n);
+    result.standard_error_bits_per_dim =
+        *result.standard_error_nats / (static_cast<double>(split.dimension()) * std::numbers::ln2);
+  }
   return result;
 }
 
@@ -178,10 +194,15 @@ double shared_log_abs_det(const Flow<T>& flow, const mpi::Communicator& comm) {
   const RowGroup<T>* group = flow.row_group();
   const int together = group == nullptr ? 1 : group->size();
   std::vector<double> parts(flow.layer_count());
-  mpi::together(comm, [&] {
+  const auto work = [&] {
     parts = log_abs_det_by_layer(flow, static_cast<std::size_t>(comm.rank() / together),
                                  static_cast<std::size_t>(comm.world_size() / together));
-  });
+  };
+  if (group == nullptr) {
+    mpi::together(comm, work);
+  } else {
+    work();  // collective: a rank that fails alone in it leaves, and ends every rank
+  }
   if (comm.rank() % together != 0) std::ranges::fill(parts, 0.0);
   comm.allreduce_sum(std::span(parts));  // exact: one rank has the value, the others 0
   return std::accumulate(parts.begin(), parts.end(), 0.0);
@@ -200,26 +221,29 @@ Evaluation evaluate_split(const Model<T>& model, const SplitReader& split,
 
   std::vector<Sums> block_sums(static_cast<std::size_t>(blocks));
   double center = 0;
-  mpi::together(comm, [&] {
-    Evaluator<T> evaluator(model, split, request, log_abs_det);
-    std::vector<double> nats;
-    std::vector<double> logit;
-    // The first sample's value is near the mean: a centre that every rank computes alike.
-    if (!evaluator.score(0, 1, nats, logit)) return;
-    center = std::isfinite(nats[0]) ? nats[0] : 0.0;
-    // As many calls on every rank: those of a row group compute together.
-    const std::int64_t most = part_of(blocks, 0, comm.world_size()).size() * block_rows;
-    for (std::int64_t offset = 0; offset < most; offset += request.batch_size) {
-      const Range batch = batching.batch_of(comm.rank(), offset);
-      const auto begin = static_cast<std::uint64_t>(batch.begin);
-      const auto take = [&](const ConstMatrixMap<T>& z) {
-        if (latents) hand_on(latents, *model.flow, batching, comm.rank(), offset, z);
-      };
-      if (!evaluator.score(begin, static_cast<std::uint64_t>(batch.end), nats, logit, take)) return;
+  std::optional<Evaluator<T>> evaluator;
+  mpi::together(comm, [&] { evaluator.emplace(model, split, request, log_abs_det); });
+  std::vector<double> nats;
+  std::vector<double> logit;
+  // The first sample's value is near the mean: a centre that every rank computes alike.
+  bool goes_on = evaluator->score(0, 1, nats, logit);
+  if (goes_on && !evaluator->trouble()) center = std::isfinite(nats[0]) ? nats[0] : 0.0;
+  // As many calls on every rank: those of a row group compute together.
+  const std::int64_t most = part_of(blocks, 0, comm.world_size()).size() * block_rows;
+  for (std::int64_t offset = 0; goes_on && offset < most; offset += request.batch_size) {
+    const Range batch = batching.batch_of(comm.rank(), offset);
+    const auto begin = static_cast<std::uint64_t>(batch.begin);
+    const auto take = [&](const ConstMatrixMap<T>& z) {
+      if (latents) hand_on(latents, *model.flow, batching, comm.rank(), offset, z);
+    };
+    goes_on = evaluator->score(begin, static_cast<std::uint64_t>(batch.end), nats, logit, take);
+    if (!goes_on) break;
+    evaluator->locally([&] {
       add(block_sums, batch.begin, nats, logit, center);
       if (scores) scores(begin, nats);
-    }
-  });
+    });
+  }
+  mpi::agree(comm, evaluator->trouble());
   Evaluation result = from_sums(total_of(std::move(block_sums), comm), center, split, request);
   result.log_abs_det_nats = log_abs_det;
   result.inverse_error = inverse_error(*model.flow);
@@ -234,12 +258,16 @@ nlohmann::json to_json(const Evaluation& e, std::int64_t step) {
                          {"nonfinite", e.nonfinite},
                          {"log_likelihood_pixel_nats", e.log_likelihood_pixel_nats},
                          {"log_likelihood_logit_nats", nullptr},
-                         {"standard_error_nats", e.standard_error_nats},
+                         {"standard_error_nats", nullptr},
                          {"bits_per_dim", e.bits_per_dim},
-                         {"standard_error_bits_per_dim", e.standard_error_bits_per_dim},
+                         {"standard_error_bits_per_dim", nullptr},
                          {"log_abs_det_nats", e.log_abs_det_nats},
                          {"seconds", e.seconds},
                          {"step", step}};
+  if (e.standard_error_nats) json["standard_error_nats"] = *e.standard_error_nats;
+  if (e.standard_error_bits_per_dim) {
+    json["standard_error_bits_per_dim"] = *e.standard_error_bits_per_dim;
+  }
   if (e.log_likelihood_logit_nats) json["log_likelihood_logit_nats"] = *e.log_likelihood_logit_nats;
   if (e.inverse_error) json["inverse_error"] = *e.inverse_error;
   return json;
@@ -248,11 +276,18 @@ nlohmann::json to_json(const Evaluation& e, std::int64_t step) {
 std::string describe(const Evaluation& e, Index dimension, bool is_8_bit) {
   std::string text = fmt::format("{} split: {} samples, {} dequantization draw{}\n", e.split,
                                  e.samples, e.draws, e.draws == 1 ? "" : "s");
-  text += fmt::format("  bits per dimension      {:.4f} +- {:.4f} (standard error)\n",
-                      e.bits_per_dim, e.standard_error_bits_per_dim);
-  text += fmt::format("  log-likelihood          {:.2f} +- {:.2f} nats ({})\n",
-                      e.log_likelihood_pixel_nats, e.standard_error_nats,
-                      is_8_bit ? "pixel nats: over 0-255" : "in data units");
+  const char* const unit = is_8_bit ? "pixel nats: over 0-255" : "in data units";
+  if (e.standard_error_nats) {
+    text += fmt::format("  bits per dimension      {:.4f} +- {:.4f} (standard error)\n",
+                        e.bits_per_dim, *e.standard_error_bits_per_dim);
+    text += fmt::format("  log-likelihood          {:.2f} +- {:.2f} nats ({})\n",
+                        e.log_likelihood_pixel_nats, *e.standard_error_nats, unit);
+  } else {
+    text += fmt::format("  bits per dimension      {:.4f} (no standard error: one sample)\n",
+                        e.bits_per_dim);
+    text += fmt::format("  log-likelihood          {:.2f} nats ({})\n", e.log_likelihood_pixel_nats,
+                        unit);
+  }
   if (e.log_likelihood_logit_nats) {
     text += fmt::format("                          {:.2f} nats (logit-space nats)\n",
                         *e.log_likelihood_logit_nats);

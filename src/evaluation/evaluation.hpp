@@ -17,9 +17,9 @@ struct Evaluation {
   std::int64_t draws = 1;                           // dequantization draws, averaged per sample
   double log_likelihood_pixel_nats = 0;             // mean over samples, data units
   std::optional<double> log_likelihood_logit_nats;  // 8-bit data only
-  double standard_error_nats = 0;                   // of the mean, over samples
+  std::optional<double> standard_error_nats;        // of the mean, over samples; none of one
   double bits_per_dim = 0;
-  double standard_error_bits_per_dim = 0;
+  std::optional<double> standard_error_bits_per_dim;
   double log_abs_det_nats = 0;          // sum_k log|det W_k|
   std::optional<double> inverse_error;  // of learned inverses (evaluation/reconstruction.hpp)
   double seconds = 0;

@@ -1,11 +1,15 @@
 #include <cblas.h>
+#include <fmt/format.h>
 #include <omp.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <vector>
 
+#include "relgrad/core/escaped.hpp"
 #include "relgrad/linalg/products.hpp"
 
 namespace relgrad {
@@ -51,6 +55,32 @@ std::string ensure_best_blas_kernels(char** argv) {
   return kernels;
 }
 
+namespace {
+
+/// OpenBLAS before 0.3.31 asks for its buffer in a loop, for ever where the system has none to give
+/// (`ulimit -v`), and hears no signal there: so it is asked for here first. @throws MachineError
+void make_sure_of_buffers(int threads) {
+  constexpr std::size_t buffer_bytes = std::size_t{144} << 20U;  // 128 MiB and its alignment
+  const std::size_t bytes = buffer_bytes * static_cast<std::size_t>(threads);
+  void* const memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) {
+    throw MachineError(fmt::format(
+        "out of memory: matrix products want {} MiB of address space more than this process may "
+        "have; raise the limit (ulimit -v, the batch system's) or start with fewer --threads",
+        bytes >> 20U));
+  }
+  ::munmap(memory, bytes);
+  // A product too large for the path without a buffer: from now on OpenBLAS keeps it.
+  constexpr int size = 160;
+  const std::vector<float> a(std::size_t{size} * size);
+  std::vector<float> c(a.size());
+  cblas_sgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, size, size, size, 1.0F, a.data(), size,
+              a.data(), size, 0.0F, c.data(), size);
+}
+
+}  // namespace
+
 void set_threads(int threads) {
   omp_set_num_threads(threads);
   // Threads that OpenBLAS starts itself and those of OpenMP both spin while they wait for work, on
@@ -58,6 +88,7 @@ void set_threads(int threads) {
   // Rapids).
   const bool shares_threads = openblas_get_parallel() == OPENBLAS_OPENMP;
   openblas_set_num_threads(shares_threads ? threads : 1);
+  make_sure_of_buffers((shares_threads ? threads : 1) + 1);  // and the thread of --overlap
 }
 
 }  // namespace relgrad

@@ -3,7 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <new>
+
+#include "relgrad/core/escaped.hpp"
 
 namespace relgrad::mpi {
 
@@ -11,13 +12,8 @@ std::optional<Error> trouble_in(const std::function<void()>& work) {
   try {
     work();
     return std::nullopt;
-  } catch (const Error& error) {
-    return error;
-  } catch (const std::bad_alloc&) {
-    return Error(ExitCode::internal,
-                 "out of memory: start with fewer ranks per node or a smaller --batch-size");
   } catch (const std::exception& error) {
-    return Error(ExitCode::internal, error.what());
+    return as_error(error);
   }
 }
 

@@ -4,11 +4,12 @@
 
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <thread>
 
 #include "mpi/check.hpp"
 #include "mpi/waiting.hpp"
+#include "relgrad/core/escaped.hpp"
+#include "relgrad/core/log.hpp"
 
 namespace relgrad::mpi {
 
@@ -16,14 +17,13 @@ namespace {
 
 /// An error that this rank may be alone with: the others could wait for it for ever, so all are
 /// ended. Where every rank has the same error, the root speaks first and the others never do.
-[[noreturn]] void leave_alone(const Communicator& world, ExitCode code, const char* what) {
+[[noreturn]] void leave_alone(const Communicator& world, const Error& error) {
   if (!world.is_root()) std::this_thread::sleep_for(std::chrono::seconds(2));
-  fmt::print(stderr, "relgrad: {}: {}{}\n", code == ExitCode::internal ? "internal error" : "error",
-             world.is_root() ? "" : fmt::format("rank {} on {}: ", world.rank(), host_name()),
-             what);
+  log_error((world.is_root() ? "" : fmt::format("rank {} on {}: ", world.rank(), host_name())) +
+                error.what(),
+            error.code() == ExitCode::internal);
   std::fflush(nullptr);
-  if (world.world_size() == 1) std::exit(static_cast<int>(code));
-  world.abort(static_cast<int>(code));
+  world.abort(static_cast<int>(error.code()));
 }
 
 }  // namespace
@@ -40,15 +40,13 @@ int Session::run(const std::function<int(const Communicator& world)>& work) {
   const Communicator world = Communicator::world();
   try {
     return work(world);
-  } catch (const Error& error) {
-    if (error.agreed() || world.world_size() == 1) {  // every rank is here
-      if (world.is_root()) fmt::print(stderr, "relgrad: error: {}\n", error.what());
-      world.barrier();
-      return static_cast<int>(error.code());
-    }
-    leave_alone(world, error.code(), error.what());
-  } catch (const std::exception& error) {
-    leave_alone(world, ExitCode::internal, error.what());
+  } catch (const std::exception& escaped) {
+    const Error error = as_error(escaped);
+    if (!error.agreed() && world.world_size() > 1) leave_alone(world, error);
+    // Every rank is here.
+    if (world.is_root()) log_error(error.what(), error.code() == ExitCode::internal);
+    world.barrier();
+    return static_cast<int>(error.code());
   }
 }
 

@@ -341,6 +341,12 @@ std::vector<OptionDescription> make_table() {
 
 }  // namespace
 
+bool OptionDescription::is_same_on_ranks() const {
+  // Free, but each of these decides which collective calls a rank makes.
+  return on_resume != free || name == "eval-every" || name == "track-log-det" ||
+         name == "overlap" || name == "background-save";
+}
+
 const std::vector<OptionDescription>& train_option_table() {
   static const std::vector<OptionDescription> table = make_table();
   return table;

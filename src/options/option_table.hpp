@@ -27,6 +27,8 @@ struct OptionDescription {
   /// As text that `set` reads back to the same value.
   std::function<std::string(const TrainOptions&)> get;
   bool is_retired = false;  // accepted with a warning, neither shown nor written
+  /// Ranks that differ in it would compute something else, or wait for one another for ever.
+  bool is_same_on_ranks() const;
 };
 
 const std::vector<OptionDescription>& train_option_table();

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include "relgrad/core/error.hpp"
+#include "relgrad/core/json.hpp"
 #include "relgrad/core/log.hpp"
 #include "relgrad/mpi/agreement.hpp"
+#include "run/resume.hpp"
 
 namespace relgrad {
 
@@ -29,14 +31,15 @@ checkpoint::Found look(const std::string& run, const std::string& checkpoint) {
 
 checkpoint::Found choose_checkpoint(const std::string& run, const std::string& checkpoint,
                                     const mpi::Communicator& comm) {
-  nlohmann::json message;
+  checkpoint::Found found;
   mpi::together(comm, [&] {
     if (!comm.is_root()) return;
-    const checkpoint::Found found = look(run, checkpoint);
-    message = {{"directory", found.directory.string()}, {"manifest", found.manifest}};
+    found = look(run, checkpoint);
+    check_state(found);
   });
-  message = nlohmann::json::parse(comm.broadcast_string(message.dump()));
-  return {message.at("directory").get<std::string>(), message.at("manifest")};
+  found.directory = comm.broadcast_string(found.directory.string());
+  found.manifest = nlohmann::json::parse(comm.broadcast_string(json_text(found.manifest)));
+  return found;
 }
 
 }  // namespace relgrad

@@ -36,7 +36,7 @@ template <class T>
 Faults<T>::Faults(const char* wanted, int rank) {
   for (const std::string& item : split(wanted == nullptr ? "" : wanted, ',')) {
     const std::vector<std::string> parts = split(item, ':');
-    if (parts.empty() || (parts[0] != "nan" && parts[0] != "hang")) continue;
+    if (parts.empty() || (parts[0] != "nan" && parts[0] != "hang" && parts[0] != "data")) continue;
     const std::int64_t step = number_in(item, parts.size() > 1 ? parts[1] : "");
     const std::int64_t on_rank = parts.size() > 2 ? number_in(item, parts[2]) : 0;
     if (on_rank == rank) faults_.push_back({parts[0], step});
@@ -45,7 +45,11 @@ Faults<T>::Faults(const char* wanted, int rank) {
 
 template <class T>
 Faults<T> Faults<T>::of_rank(int rank) {
+#ifdef RELGRAD_FAULTS
   return {std::getenv("RELGRAD_FAULT"), rank};
+#else
+  return {nullptr, rank};
+#endif
 }
 
 template <class T>
@@ -53,6 +57,11 @@ bool Faults<T>::take(const std::string& kind, std::int64_t step) {
   return std::erase_if(faults_, [&](const Fault& fault) {
            return fault.kind == kind && fault.step == step;
          }) > 0;
+}
+
+template <class T>
+void Faults<T>::break_data(std::int64_t step) {
+  if (take("data", step)) throw DataError("RELGRAD_FAULT asks for data that cannot be read");
 }
 
 template <class T>

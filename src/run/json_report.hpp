@@ -5,10 +5,26 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "relgrad/core/files.hpp"
+#include "relgrad/core/json.hpp"
+#include "relgrad/core/standard_streams.hpp"
 #include "relgrad/mpi/agreement.hpp"
-#include "run/run_directory.hpp"
 
 namespace relgrad {
+
+/// Collective, before a long computation. @param key  what every report of this command has
+/// @throws UsageError on every rank if a file that is no such report is at `path`: it would be
+/// replaced.
+inline void check_report_place(const mpi::Communicator& comm, const std::string& path,
+                               const char* key) {
+  mpi::together(comm, [&] {
+    if (!comm.is_root() || path.empty() || path == "-") return;
+    check_replaceable(path, "--json", [&](const std::string& content) {
+      const nlohmann::json there = parse_json_or_discard(content);
+      return there.is_object() && there.contains(key);
+    });
+  });
+}
 
 /// Collective. On the root: `found` alone on standard output if `path` is "-", else what `print()`
 /// prints and, unless `path` is empty, `found` in that file. @throws Error on every rank.
@@ -17,13 +33,14 @@ void report(const mpi::Communicator& comm, const std::string& path, const nlohma
             const Print& print) {
   mpi::together(comm, [&] {
     if (!comm.is_root()) return;
-    const std::string json = found.dump(2) + "\n";
+    const std::string json = json_text(found, 2) + "\n";
     if (path == "-") {
       fmt::print("{}", json);
-      return;
+      return flush_standard_output();
     }
     print();
-    if (!path.empty()) write_file_atomically(path, json);
+    flush_standard_output();
+    if (!path.empty()) write_file(path, json);
   });
 }
 

@@ -91,7 +91,7 @@ void Metrics::write_step(RunState& state, double lr, const StepSeconds& seconds,
 }
 
 void Metrics::write_evaluation(const RunState& state, const Evaluation& evaluation,
-                               const std::optional<double>& drift) {
+                               const std::optional<double>& drift, bool at_stop) {
   // The next step line is about steps alone, those before this evaluation included.
   using Clock = std::chrono::steady_clock;
   since_ += std::chrono::duration_cast<Clock::duration>(
@@ -103,6 +103,7 @@ void Metrics::write_evaluation(const RunState& state, const Evaluation& evaluati
   line["samples_consumed"] = state.position.samples_consumed;
   line["val_bits_per_dim"] = evaluation.bits_per_dim;
   if (drift) line["log_abs_det_drift_nats"] = *drift;
+  if (at_stop) line["at_stop"] = true;
   run_->append_metrics(line);
 }
 

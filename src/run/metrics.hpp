@@ -28,8 +28,9 @@ class Metrics {
                   const std::optional<Reconstruction>& reconstruction = {});
   /// A line of kind "val": the exact log-likelihood, log|det| included.
   /// @param drift  nats that a tracked log|det| was off by; nothing where it was not tracked
+  /// @param at_stop  marks a line that a resume drops
   void write_evaluation(const RunState& state, const Evaluation& evaluation,
-                        const std::optional<double>& drift);
+                        const std::optional<double>& drift, bool at_stop = false);
 
   /// Of the last line of kind "train": mean nats per sample, with the log|det| that the line names;
   /// NaN before, and where there is none.

@@ -4,8 +4,9 @@
 #include <unistd.h>
 
 #include <cmath>
-#include <cstdio>
+#include <cstdint>
 
+#include "relgrad/core/log.hpp"
 #include "relgrad/likelihood/log_likelihood.hpp"
 
 namespace relgrad {
@@ -64,16 +65,15 @@ void RunProgress::show(const ProgressState& state, bool now) {
     text += fmt::format("  {} left", duration_text(elapsed * (1.0 - state.fraction) / done));
   }
   if (terminal_) {
-    fmt::print(stderr, "\r\x1b[K{}", text);
-    std::fflush(stderr);
+    write_log("\r\x1b[K" + text);
     line_open_ = true;
   } else {
-    fmt::print(stderr, "{}\n", text);
+    write_log(text + "\n");
   }
 }
 
 void RunProgress::end_line() {
-  if (line_open_) fmt::print(stderr, "\n");
+  if (line_open_) write_log("\n");
   line_open_ = false;
 }
 

@@ -2,6 +2,7 @@
 /// Where a run is, and how it comes back: the part of a checkpoint that is not tensors.
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,9 @@ struct RunState {
   double best_val_bits_per_dim = std::numeric_limits<double>::infinity();
   std::int64_t best_step = -1;
   std::int64_t last_evaluated_step = -1;
+  /// Validation of this very state at a stop, which the training that goes on knows nothing of: a
+  /// resumed run must be the one that never stopped.
+  std::optional<double> val_bits_per_dim_at_stop;
   std::int64_t evaluations_without_best = 0;
   /// sum_k log|det W_k| in nats of the weights of step log_abs_det_step: the present one where it
   /// is tracked, else that of the last factorisation, at step log_abs_det_lu_step.
@@ -47,6 +51,10 @@ struct RunState {
   void record_log_abs_det(double log_abs_det_nats);
   /// Takes in a validation at this step; one that is not finite counts as the worst there is.
   void record_validation(double val_bits_per_dim);
+  /// Of this very state, if it was validated and the figure is finite.
+  std::optional<double> val_bits_per_dim() const;
+  /// The best that a checkpoint may have; infinity before the first.
+  double best_known_bits_per_dim() const;
   double epochs_done() const {
     return static_cast<double>(position.samples_consumed) / static_cast<double>(position.rows);
   }
@@ -56,6 +64,10 @@ struct RunState {
 nlohmann::json to_json(const RunState& state);
 /// @throws CheckpointError if a field is missing.
 RunState run_state_from(const nlohmann::json& json);
+
+/// What every reader of a checkpoint relies on in manifest["state"]: that it is there, of its type
+/// and in its range. @throws CheckpointError naming the field.
+void check_state(const checkpoint::Found& found);
 
 /// Checkpoints a run may continue from, newest first; empty: start from scratch.
 struct ResumePoint {
@@ -85,6 +97,8 @@ ResumePoint checkpoints_of_run(const TrainOptions& options, const mpi::Communica
 /// @throws DataError if there is no training split, or fewer samples than ranks.
 DatasetInfo checked_dataset(const TrainOptions& options, int world_size);
 
+/// How config.ini begins.
+inline constexpr std::string_view config_heading = "# Every option of this run as resolved.";
 /// config.ini: every option as resolved, by groups, with its meaning; --config reads it back.
 std::string config_text(const TrainOptions& options);
 

@@ -12,13 +12,20 @@ namespace relgrad {
 template <class T>
 RunCheckpoints<T>::RunCheckpoints(const TrainOptions& options, const DatasetInfo& dataset,
                                   Model<T>& model, const Exchange<T>& exchange,
-                                  const nlohmann::json& choices, const mpi::Communicator& comm)
+                                  const nlohmann::json& choices, const mpi::Communicator& comm,
+                                  const RunDirectory* run)
     : options_(&options),
       dataset_(&dataset),
       model_(&model),
       exchange_(&exchange),
       choices_(choices),
-      comm_(&comm) {}
+      comm_(&comm),
+      run_(run) {}
+
+template <class T>
+void RunCheckpoints<T>::check_may_write() const {
+  if (run_ != nullptr) run_->check_ours();
+}
 
 template <class T>
 checkpoint::Save RunCheckpoints<T>::begin(const RunState& state, checkpoint::Writing writing) {
@@ -39,7 +46,8 @@ checkpoint::Save RunCheckpoints<T>::begin_in(const std::filesystem::path& direct
   for (const auto& block : table_blocks(tables)) all.push_back(block);
   const checkpoint::Retention retention{static_cast<int>(options_->keep_last), 1,
                                         static_cast<int>(options_->keep_every)};
-  return {*comm_, directory, state.step, manifest_state(state), all, retention, writing};
+  return {*comm_, directory, state.step, manifest_state(state),
+          all,    retention, writing,    [this] { check_may_write(); }};
 }
 
 template <class T>

@@ -1,6 +1,7 @@
 #pragma once
 /// The checkpoints of one run: which tensors and which words go in, and how they come back.
 #include "run/resume.hpp"
+#include "run/run_directory.hpp"
 #include "start/model.hpp"
 
 namespace relgrad {
@@ -9,9 +10,14 @@ template <class T>
 class RunCheckpoints {
  public:
   /// Everything named here must outlive it.
+  /// @param run  null on ranks other than the root, and in tests
   RunCheckpoints(const TrainOptions& options, const DatasetInfo& dataset, Model<T>& model,
                  const Exchange<T>& exchange, const nlohmann::json& choices,
-                 const mpi::Communicator& comm);
+                 const mpi::Communicator& comm, const RunDirectory* run = nullptr);
+
+  /// Root, before anything is written to the run directory. @throws DiskError if it is not the one
+  /// that was opened any more.
+  void check_may_write() const;
 
   /// Collective. Parameters, moments and transform tables, with `state` in the manifest.
   checkpoint::Save begin(const RunState& state, checkpoint::Writing writing);
@@ -35,6 +41,7 @@ class RunCheckpoints {
   const Exchange<T>* exchange_;
   nlohmann::json choices_;
   const mpi::Communicator* comm_;
+  const RunDirectory* run_;
 };
 
 }  // namespace relgrad

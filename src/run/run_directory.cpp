@@ -1,46 +1,95 @@
 #include "run/run_directory.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
 #include <cstring>
-#include <fstream>
+#include <sstream>
+#include <vector>
 
 #include "relgrad/core/error.hpp"
+#include "relgrad/core/files.hpp"
+#include "relgrad/core/json.hpp"
 #include "relgrad/core/log.hpp"
+#include "run/resume.hpp"
 
 namespace relgrad {
 
 namespace fs = std::filesystem;
 
-void write_file_atomically(const fs::path& path, const std::string& content) {
-  const fs::path temporary = path.string() + ".tmp";
-  {
-    std::ofstream file(temporary, std::ios::trunc);
-    file << content;
-    file.flush();
-    if (!file) {
-      const std::string reason = std::strerror(errno);
-      std::error_code ignored;
-      fs::remove(temporary, ignored);
-      throw DiskError(fmt::format("{}: cannot write: {}; free space or choose another place",
-                                  path.string(), reason));
+namespace {
+
+/// Something other than an empty file or folder has this name.
+bool holds_something(const fs::path& path) {
+  std::error_code ignored;
+  const fs::file_status status = fs::symlink_status(path, ignored);
+  if (!fs::exists(status)) return false;
+  if (!fs::is_regular_file(status) && !fs::is_directory(status)) return true;
+  return !fs::is_empty(path, ignored);
+}
+
+/// config.ini is a run's, or checkpoints lie in ckpt.
+bool holds_run(const fs::path& run) {
+  std::error_code error;
+  if (fs::is_regular_file(run / "config.ini", error) &&
+      read_file(run / "config.ini").starts_with(config_heading)) {
+    return true;
+  }
+  for (fs::directory_iterator entry(run / "ckpt", error), end; !error && entry != end;
+       entry.increment(error)) {
+    if (entry->path().filename().string().find("step-") != std::string::npos) return true;
+  }
+  return false;
+}
+
+/// The first file that a run would write over although it is of something else; empty if none is.
+fs::path foreign_file(const fs::path& run) {
+  if (!holds_run(run)) {
+    for (const char* name : {"config.ini", "ckpt", "metrics.jsonl", "STATUS", "LATEST"}) {
+      if (holds_something(run / name)) return run / name;
     }
   }
   std::error_code error;
-  fs::rename(temporary, path, error);
-  if (error) throw DiskError(fmt::format("{}: cannot write: {}", path.string(), error.message()));
+  const fs::path lock = run / "LOCK";
+  const fs::file_status status = fs::symlink_status(lock, error);
+  if (!fs::exists(status) || fs::is_directory(status)) return {};  // the latter: RunLock tells
+  // As RunLock writes it, perhaps cut by a full disk.
+  const bool is_lock = fs::is_regular_file(status) &&
+                       (!holds_something(lock) || read_file(lock).starts_with("{\"host\""));
+  return is_lock ? fs::path() : lock;
 }
+
+/// What replace_file leaves when it is killed.
+void remove_leftovers(const fs::path& run) {
+  std::vector<fs::path> leftovers;
+  std::error_code error;
+  for (fs::directory_iterator entry(run, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    for (const char* of : {"config.ini", "metrics.jsonl", "STATUS", "LATEST"}) {
+      if (name.starts_with(std::string(of) + ".tmp-")) leftovers.push_back(entry->path());
+    }
+  }
+  for (const fs::path& leftover : leftovers) fs::remove(leftover, error);
+}
+
+}  // namespace
 
 RunDirectory::RunDirectory(fs::path path, bool may_exist) : path_(std::move(path)) {
   std::error_code error;
-  const bool holds_run = fs::exists(path_ / "config.ini") || fs::exists(path_ / "ckpt");
-  if (holds_run && !may_exist) {
+  if (!may_exist && (holds_something(path_ / "config.ini") || holds_run(path_))) {
     throw UsageError(fmt::format(
         "--run: {} already holds a run; continue it with --resume auto, or name another directory",
         path_.string()));
+  }
+  if (const fs::path foreign = foreign_file(path_); !foreign.empty()) {
+    throw UsageError(
+        fmt::format("--run: {} is of no run of relgrad and would be written over; name another "
+                    "directory",
+                    foreign.string()));
   }
   made_ = fs::create_directories(path_, error);
   if (error || access(path_.c_str(), W_OK) != 0) {
@@ -57,41 +106,60 @@ RunDirectory::RunDirectory(fs::path path, bool may_exist) : path_(std::move(path
     if (made_) fs::remove(path_, error);
     throw;
   }
+  remove_leftovers(path_);
 }
 
 RunDirectory::~RunDirectory() {
+  const bool ours = is_ours();
   lock_.reset();
   std::error_code ignored;
-  if (made_) fs::remove(path_, ignored);  // only if nothing was written to it
+  if (made_ && ours) fs::remove(path_, ignored);  // only if nothing was written to it
+}
+
+void RunDirectory::check_ours() const {
+  if (is_ours()) return;
+  throw DiskError(
+      fmt::format("{}: is no longer the file that this run locked: the directory was moved or "
+                  "removed; nothing more is written",
+                  (path_ / "LOCK").string()));
 }
 
 void RunDirectory::write_config(const std::string& text) const {
-  write_file_atomically(path_ / "config.ini", text);
+  check_ours();
+  replace_file(path_ / "config.ini", text);
 }
 
 void RunDirectory::write_status(const nlohmann::json& status) const {
   try {
-    write_file_atomically(path_ / "STATUS", status.dump() + "\n");
+    check_ours();
+    replace_file(path_ / "STATUS", json_text(status) + "\n");
   } catch (const DiskError& error) {
     log_warning(error.what());
   }
 }
 
 void RunDirectory::cut_metrics(std::int64_t step) const {
-  std::ifstream file(path_ / "metrics.jsonl");
-  if (!file) return;
+  check_ours();
+  const fs::path path = path_ / "metrics.jsonl";
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) return;
   std::string kept;
-  for (std::string line; std::getline(file, line);) {
-    const auto json = nlohmann::json::parse(line, nullptr, false);
-    if (json.is_object() && json.value("step", std::int64_t{0}) <= step) kept += line + "\n";
+  std::istringstream lines(read_file(path));
+  for (std::string line; std::getline(lines, line);) {
+    const nlohmann::json json = parse_json_or_discard(line);
+    if (!json.is_object() || json.contains("at_stop")) continue;
+    const auto of = json.find("step");
+    if (of != json.end() && of->is_number_integer() && *of <= step) kept += line + "\n";
   }
-  write_file_atomically(path_ / "metrics.jsonl", kept);
+  replace_file(path, kept);
 }
 
 void RunDirectory::set_aside_checkpoints_after(std::int64_t step) const {
+  check_ours();
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(path_ / "ckpt", error)) {
-    const std::string name = entry.path().filename().string();
+  for (fs::directory_iterator entry(path_ / "ckpt", error), last; !error && entry != last;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
     std::int64_t of = -1;
     const char* const end = name.data() + name.size();
     if (!name.starts_with("step-") ||
@@ -101,28 +169,45 @@ void RunDirectory::set_aside_checkpoints_after(std::int64_t step) const {
     fs::path aside = path_ / "ckpt" / (".stale-" + name);
     for (int i = 1; fs::exists(aside); ++i)
       aside = path_ / "ckpt" / fmt::format(".stale-{}-{}", name, i);
-    fs::rename(entry.path(), aside);
+    fs::rename(entry->path(), aside);
     log_warning(fmt::format("{} is of a later step than the one resumed from: set aside as {}",
-                            entry.path().string(), aside.filename().string()));
+                            entry->path().string(), aside.filename().string()));
   }
 }
 
-void RunDirectory::append_metrics(const nlohmann::json& line) {
-  const fs::path path = path_ / "metrics.jsonl";
-  std::error_code error;
-  const std::uintmax_t bytes_before = fs::file_size(path, error);
-  std::ofstream file(path, std::ios::app);
-  file << line.dump() << '\n';
-  file.flush();
-  if (file) return;
-  const std::string reason = std::strerror(errno);
-  file.close();
-  if (!error) fs::resize_file(path, bytes_before, error);  // half a line would spoil the next
-  if (!metrics_warned_) {
-    log_warning(fmt::format("{}: cannot write: {}; metrics are lost until there is space",
-                            path.string(), reason));
-    metrics_warned_ = true;
+namespace {
+
+/// Adds `line` as a whole or not at all; what went wrong, or 0.
+int append(const fs::path& path, std::string_view line) {
+  const int file =
+      ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+  if (file < 0) return errno;
+  const off_t bytes_before = ::lseek(file, 0, SEEK_END);
+  int error = 0;
+  while (!line.empty() && error == 0) {
+    const ssize_t written = ::write(file, line.data(), line.size());
+    if (written >= 0) {
+      line.remove_prefix(static_cast<std::size_t>(written));
+    } else if (errno != EINTR) {
+      error = errno;
+    }
   }
+  // half a line would spoil the next
+  if (error != 0 && bytes_before >= 0 && ::ftruncate(file, bytes_before) != 0) error = errno;
+  ::close(file);
+  return error;
+}
+
+}  // namespace
+
+void RunDirectory::append_metrics(const nlohmann::json& line) {
+  if (!is_ours()) return;  // the run ends at its next step
+  const fs::path path = path_ / "metrics.jsonl";
+  const int error = append(path, json_text(line) + "\n");
+  if (error == 0 || metrics_warned_) return;
+  metrics_warned_ = true;
+  log_warning(fmt::format("{}: cannot write: {}; metrics are lost until there is space",
+                          path.string(), std::strerror(error)));
 }
 
 bool RunDirectory::stop_requested() const {

@@ -15,7 +15,7 @@
 #include <sstream>
 
 #include "relgrad/core/error.hpp"
-#include "relgrad/hdf5/file.hpp"
+#include "relgrad/core/json.hpp"
 #include "relgrad/mpi/communicator.hpp"
 
 namespace relgrad {
@@ -55,7 +55,8 @@ Owner myself() {
 /// Nothing where the file is empty or damaged.
 std::optional<Owner> read_owner(const fs::path& lock) {
   std::ifstream file(lock);
-  const auto json = nlohmann::json::parse(file, nullptr, false);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const auto json = parse_json_or_discard(text);
   try {
     return Owner{json.at("host"), json.at("pid"), json.value("started", ""), json.value("job", "")};
   } catch (const nlohmann::json::exception&) {
@@ -82,7 +83,7 @@ FileLock lock_file(int descriptor) {
 bool still_has_its_name(int descriptor, const fs::path& path) {
   struct stat opened = {};
   struct stat named = {};
-  return ::fstat(descriptor, &opened) == 0 && ::stat(path.c_str(), &named) == 0 &&
+  return ::fstat(descriptor, &opened) == 0 && ::lstat(path.c_str(), &named) == 0 &&
          opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
 }
 
@@ -108,15 +109,19 @@ void write_owner(int descriptor, const fs::path& lock) {
       nlohmann::json{{"host", me.host}, {"pid", me.pid}, {"started", me.started}, {"job", me.job}}
           .dump() +
       "\n";
-  try {
-    if (::ftruncate(descriptor, 0) != 0)
-      throw DiskError(fmt::format("{}: cannot write: {}", lock.string(), std::strerror(errno)));
-    hdf5::RawFile(lock, hdf5::RawFile::Mode::write).write_at(0, text.data(), text.size());
-  } catch (const DiskError&) {
-    std::error_code ignored;
-    fs::remove(lock, ignored);
-    throw;
+  std::size_t done = 0;
+  ssize_t written = ::ftruncate(descriptor, 0);
+  while (written >= 0 && done < text.size()) {
+    written =
+        ::pwrite(descriptor, text.data() + done, text.size() - done, static_cast<off_t>(done));
+    if (written < 0 && errno == EINTR) written = 0;
+    if (written > 0) done += static_cast<std::size_t>(written);
   }
+  if (done == text.size()) return;
+  const std::string reason = std::strerror(errno);
+  ::unlink(lock.c_str());
+  throw DiskError(fmt::format("{}: cannot write: {}; free space or choose another --run",
+                              lock.string(), reason));
 }
 
 }  // namespace
@@ -125,7 +130,7 @@ RunLock::RunLock(const fs::path& run_directory) : path_(run_directory / "LOCK") 
   FileLock found = FileLock::unknown;
   do {
     if (descriptor_ >= 0) ::close(descriptor_);
-    descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
     if (descriptor_ < 0) {
       throw DiskError(fmt::format("{}: cannot write: {}; free space or choose another --run",
                                   path_.string(), std::strerror(errno)));
@@ -143,9 +148,10 @@ RunLock::RunLock(const fs::path& run_directory) : path_(run_directory / "LOCK") 
 }
 
 RunLock::~RunLock() {
-  std::error_code ignored;
-  fs::remove(path_, ignored);
+  if (is_held()) ::unlink(path_.c_str());
   ::close(descriptor_);
 }
+
+bool RunLock::is_held() const { return still_has_its_name(descriptor_, path_); }
 
 }  // namespace relgrad

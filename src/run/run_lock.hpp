@@ -12,9 +12,11 @@ class RunLock {
   /// LOCK stands until somebody removes it.
   /// @throws UsageError that names the owner; DiskError if LOCK cannot be written.
   explicit RunLock(const std::filesystem::path& run_directory);
-  ~RunLock();  // removes LOCK
+  ~RunLock();  // removes LOCK, if it is still the one taken
   RunLock(const RunLock&) = delete;
   RunLock& operator=(const RunLock&) = delete;
+  /// LOCK is still the file that was taken: nobody moved or removed the directory or the file.
+  bool is_held() const;
 
  private:
   std::filesystem::path path_;

@@ -36,7 +36,7 @@ Saver<T>::Saver(const TrainOptions& options, RunCheckpoints<T>& checkpoints, Hea
 template <class T>
 bool Saver<T>::is_due() const {
   const std::chrono::duration<double> since = std::chrono::steady_clock::now() - last_;
-  return !under_way_ && since.count() >= options_->save_every_seconds;
+  return !under_way_ && (!has_begun_ || since.count() >= options_->save_every_seconds);
 }
 
 template <class T>
@@ -46,6 +46,7 @@ void Saver<T>::begin(const RunState& state) {
   const Clocked clocked(*this);
   heartbeat_->at(Place::checkpoint);
   last_ = std::chrono::steady_clock::now();
+  has_begun_ = true;
   under_way_.emplace(checkpoints_->begin(state, options_->background_save
                                                     ? checkpoint::Writing::in_background
                                                     : checkpoint::Writing::at_once));
@@ -71,6 +72,15 @@ void Saver<T>::save_now(const RunState& state) {
     under_way_.emplace(checkpoints_->begin(state, checkpoint::Writing::at_once));
   }
   conclude(true);
+}
+
+template <class T>
+void Saver<T>::save_again(const RunState& state) {
+  finish();
+  const Clocked clocked(*this);
+  heartbeat_->at(Place::checkpoint);
+  under_way_.emplace(checkpoints_->begin(state, checkpoint::Writing::at_once));
+  conclude(false);
 }
 
 template <class T>

@@ -7,10 +7,11 @@
 
 #include "options/option_table.hpp"
 #include "relgrad/core/error.hpp"
+#include "relgrad/core/files.hpp"
+#include "relgrad/core/json.hpp"
 #include "relgrad/core/log.hpp"
 #include "relgrad/mpi/agreement.hpp"
 #include "run/finite.hpp"
-#include "run/run_directory.hpp"
 
 namespace relgrad {
 
@@ -153,8 +154,9 @@ std::string StepGuard<T>::write(const json& report, const RunState& state) {
   const fs::path directory = run / fmt::format("{}{:09}", prefix, state.step);
   const auto trouble = mpi::trouble_in([&] {
     if (!comm_->is_root()) return;
+    checkpoints_->check_may_write();
     fs::create_directories(directory);
-    write_file_atomically(directory / "report.json", report.dump(1) + "\n");
+    replace_file(directory / "report.json", json_text(report, 1) + "\n");
   });
   const bool written = comm_->broadcast_string(trouble ? "" : "yes") == "yes";
   std::string problem = trouble ? trouble->what() : "";
@@ -199,7 +201,7 @@ template <class T>
 void StepGuard<T>::leave_out(const SeenStep<T>& seen, RunState& state) {
   std::vector<json> reports;
   bool parameters_are_finite = true;
-  for (const std::string& text : comm_->allgather_strings(own_report(seen).dump())) {
+  for (const std::string& text : comm_->allgather_strings(json_text(own_report(seen)))) {
     reports.push_back(json::parse(text));
     if (!reports.back().at("nonfinite_tensors").empty()) parameters_are_finite = false;
   }
@@ -212,9 +214,12 @@ void StepGuard<T>::leave_out(const SeenStep<T>& seen, RunState& state) {
   switch (action) {
     case NonfinitePolicy::Action::stop:
       mpi::throw_on_all_ranks(DivergedError(fmt::format(
-          "step {}: {}{}{}; earlier checkpoints are kept: resume with a smaller --lr (now {}), "
-          "with --clip-norm, or with --on-nonfinite skip or rollback",
+          "step {}: {}{}{}; {} with a smaller --lr (now {}), with --clip-norm, or with "
+          "--on-nonfinite skip or rollback",
           state.step, cause, policy_.reason().empty() ? "" : ", " + policy_.reason(), where,
+          checkpoints_of_run(*options_, *comm_).candidates.empty()
+              ? "there is no checkpoint yet: start again in another --run"
+              : "earlier checkpoints are kept: resume",
           options_->lr)));
     case NonfinitePolicy::Action::skip:
       // Each of the first, then one of a hundred: a run that goes on for days must not drown.

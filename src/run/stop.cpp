@@ -15,7 +15,12 @@ namespace relgrad {
 
 namespace {
 
-constexpr std::array stop_signals = {SIGINT, SIGUSR1, SIGTERM};
+constexpr std::array<std::pair<int, const char*>, 6> stop_signals{{{SIGINT, "SIGINT"},
+                                                                   {SIGTERM, "SIGTERM"},
+                                                                   {SIGHUP, "SIGHUP"},
+                                                                   {SIGUSR1, "SIGUSR1"},
+                                                                   {SIGUSR2, "SIGUSR2"},
+                                                                   {SIGXCPU, "SIGXCPU"}}};
 volatile sig_atomic_t signal_received = 0;  // the one thing a handler may touch
 
 void on_signal(int number) {
@@ -30,7 +35,7 @@ const sigset_t& signal_set() {
   static const sigset_t set = [] {
     sigset_t all;
     sigemptyset(&all);
-    for (const int number : stop_signals) sigaddset(&all, number);
+    for (const auto& [number, name] : stop_signals) sigaddset(&all, number);
     return all;
   }();
   return set;
@@ -43,7 +48,12 @@ StopSignals::StopSignals() {
   struct sigaction action = {};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
-  for (const int number : stop_signals) sigaction(number, &action, nullptr);
+  for (const auto& [number, name] : stop_signals) {
+    struct sigaction before = {};
+    if (sigaction(number, nullptr, &before) != 0 || before.sa_handler == SIG_IGN) continue;
+    sigaction(number, &action, nullptr);
+    caught_.push_back(number);
+  }
   listener_ = std::thread([over = over_.get_future()] { over.wait(); });
   pthread_sigmask(SIG_BLOCK, &signal_set(), nullptr);
 }
@@ -54,21 +64,15 @@ StopSignals::~StopSignals() {
   // Batch systems repeat themselves: a request that was heard must not end the process, with
   // another exit code, while it leaves.
   const auto then = signal_received != 0 ? SIG_IGN : SIG_DFL;
-  for (const int number : stop_signals) signal(number, number == SIGINT ? SIG_DFL : then);
+  for (const int number : caught_) signal(number, number == SIGINT ? SIG_DFL : then);
   pthread_sigmask(SIG_UNBLOCK, &signal_set(), nullptr);
 }
 
 std::string StopSignals::received() {
-  switch (signal_received) {
-    case 0:
-      return "";
-    case SIGINT:
-      return "SIGINT";
-    case SIGUSR1:
-      return "SIGUSR1";
-    default:
-      return "SIGTERM";
+  for (const auto& [number, name] : stop_signals) {
+    if (signal_received == number) return name;
   }
+  return "";
 }
 
 namespace {
@@ -99,6 +103,10 @@ AllocationEnd::AllocationEnd(const char* end, double margin, double now) : margi
   half_ = std::max(0.0, (*end_ - now) / 2);
 }
 
+std::optional<double> AllocationEnd::seconds_left(double now) const {
+  return end_ ? std::optional(*end_ - now) : std::nullopt;
+}
+
 bool AllocationEnd::is_near(double now, double reserve) const {
   return end_ && *end_ - now < std::min(margin_ + reserve, half_);
 }
@@ -109,20 +117,42 @@ StopRequests::StopRequests(const TrainOptions& options, const RunDirectory* run)
       allocation_(run == nullptr ? nullptr : std::getenv("SLURM_JOB_END_TIME"),
                   options.stop_margin_seconds, unix_seconds()) {}
 
-std::string StopRequests::reason() {
+StopRequest StopRequests::request() {
+  using enum StopRequest::Kind;
   const auto now = Clock::now();
   const auto seconds = [](Clock::duration time) {
     return std::chrono::duration<double>(time).count();
   };
   longest_round_ = std::max(longest_round_, seconds(now - std::exchange(last_asked_, now)));
-  if (const std::string signal = StopSignals::received(); !signal.empty()) return signal;
-  if (run_ == nullptr) return "";
-  if (run_->stop_requested()) return "the file STOP in the run directory";
-  if (max_seconds_ > 0 && seconds(now - start_) >= max_seconds_) return out_of_time;
-  if (allocation_.is_near(unix_seconds(), longest_round_ + longest_save_)) {
-    return "the end of the SLURM allocation";
+  if (const std::string signal = StopSignals::received(); !signal.empty()) {
+    const bool is_warning = signal.starts_with("SIGUSR") || signal == "SIGHUP";
+    return {is_warning ? warned : ordered, signal};
   }
-  return "";
+  if (run_ == nullptr) return {};
+  if (!run_->is_ours()) return {ordered, "the loss of its directory"};
+  if (run_->stop_requested()) return {asked, "the file STOP in the run directory"};
+  if (max_seconds_ > 0 && seconds(now - start_) >= max_seconds_) return {budget, "--max-seconds"};
+  if (allocation_.is_near(unix_seconds(), longest_round_ + longest_save_)) {
+    return {warned, "the end of the SLURM allocation"};
+  }
+  return {};
+}
+
+bool StopRequests::leaves_time(StopRequest::Kind kind, double seconds) const {
+  const std::optional<double> left = allocation_.seconds_left(unix_seconds());
+  // Twice what it took before, as a file system that everybody saves to at the end is slow.
+  const bool fits = left && 2 * (seconds + longest_save_) < *left;
+  switch (kind) {
+    case StopRequest::Kind::budget:
+    case StopRequest::Kind::asked:
+      return !left || fits;
+    case StopRequest::Kind::warned:
+      return fits;
+    case StopRequest::Kind::none:
+    case StopRequest::Kind::ordered:
+      break;
+  }
+  return false;
 }
 
 }  // namespace relgrad

@@ -7,18 +7,20 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "options/options.hpp"
 #include "run/run_directory.hpp"
 
 namespace relgrad {
 
-/// Catches SIGINT, SIGUSR1 and SIGTERM while it lives; SIGINT after one of them leaves at once. One
-/// at a time, from before the first thing a run waits for.
+/// Catches SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU while it lives, but for those that
+/// were ignored before (nohup, a shell's background job): they stay so. SIGINT after one of them
+/// leaves at once. One at a time, from before the first thing a run waits for.
 class StopSignals {
  public:
   StopSignals();
-  /// Where one came, SIGUSR1 and SIGTERM are ignored from now on: the process is about to leave.
+  /// Where one came, all but SIGINT are ignored from now on: the process is about to leave.
   ~StopSignals();
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
@@ -29,6 +31,7 @@ class StopSignals {
   // Handlers must not run on a thread that computes: products of oneDNN (seen in 2.6, AVX-512) keep
   // numbers below the stack pointer, where the kernel lays down a handler's frame. This thread does
   // nothing else; the one that made this object, and those it starts, block the signals.
+  std::vector<int> caught_;
   std::promise<void> over_;
   std::thread listener_;
 };
@@ -43,6 +46,8 @@ class AllocationEnd {
   AllocationEnd(const char* end, double margin, double now);
   /// Whether it is time to stop, with `reserve` seconds needed on top of the margin.
   bool is_near(double now, double reserve) const;
+  /// Seconds until the end; nothing if none is known.
+  std::optional<double> seconds_left(double now) const;
 
  private:
   std::optional<double> end_;
@@ -50,9 +55,17 @@ class AllocationEnd {
   double half_ = 0;  // of what was left at the start
 };
 
-/// The reason to stop that is no request: the time that the user gave is used up, as --max-steps
-/// may be.
-inline constexpr const char* out_of_time = "--max-seconds";
+struct StopRequest {
+  enum class Kind {
+    none,
+    budget,   // --max-seconds: the run ends here
+    asked,    // there is time: STOP
+    warned,   // there is time until the end of the allocation, where one is known
+    ordered,  // nobody knows how long there is time: SIGTERM, SIGINT
+  };
+  Kind kind = Kind::none;
+  std::string reason;  // "SIGUSR1"
+};
 
 /// Everything that asks a run to stop from outside: StopSignals, RUN/STOP, --max-seconds and the
 /// end of the allocation.
@@ -60,9 +73,11 @@ class StopRequests {
  public:
   /// @param run  null on ranks that only listen to signals
   StopRequests(const TrainOptions& options, const RunDirectory* run);
-  /// Why to stop now ("SIGUSR1"), or empty. Asked before every step: the longest time between two
-  /// questions is what a step, with a validation and a save, may take.
-  std::string reason();
+  /// Whether and why to stop now. Asked before every step: the longest time between two questions
+  /// is what a step, with a validation and a save, may take.
+  StopRequest request();
+  /// Whether work of so many seconds, and a save, may follow a stop of this kind.
+  bool leaves_time(StopRequest::Kind kind, double seconds) const;
   void add_save_seconds(double seconds) { longest_save_ = std::max(longest_save_, seconds); }
 
  private:

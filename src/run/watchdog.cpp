@@ -6,10 +6,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <utility>
 
+#include "relgrad/core/activity.hpp"
 #include "relgrad/core/error.hpp"
+#include "relgrad/core/log.hpp"
 
 namespace relgrad {
 
@@ -40,8 +41,11 @@ bool waits_for_others(Place place) {
 }
 
 Heartbeat::Seen Heartbeat::look() const {
-  return {beats_.load(std::memory_order_relaxed), step_.load(std::memory_order_relaxed),
-          place_.load(std::memory_order_relaxed)};
+  Seen seen{beats_.load(std::memory_order_relaxed), step_.load(std::memory_order_relaxed),
+            place_.load(std::memory_order_relaxed)};
+  // Later, another thread reads ahead: that is no progress of the main one.
+  if (seen.place == Place::start) seen.beats += activity();
+  return seen;
 }
 
 Watchdog::Watchdog(const Heartbeat& heartbeat, double seconds, double grace, Bark bark)
@@ -90,8 +94,7 @@ std::string hang_text(int rank, const std::string& host, const Heartbeat::Seen& 
 
 Watchdog::Bark end_the_job(const mpi::Communicator& comm) {
   return [&comm, host = mpi::host_name()](const Heartbeat::Seen& seen, double seconds) {
-    fmt::print(stderr, "relgrad: error: {}\n", hang_text(comm.rank(), host, seen, seconds));
-    std::fflush(stderr);
+    log_error(hang_text(comm.rank(), host, seen, seconds));
     // Time for others that hang to say so as well; the first to end the job silences the rest.
     std::this_thread::sleep_for(std::chrono::seconds(1));
     // The main thread may hold what MPI_Abort wants: then this process ends without it, and the

@@ -253,6 +253,7 @@ nlohmann::json describe(const FlowSpec& flow, const TransformOptions& transform,
            {{"name", dataset.name},
             {"sample_shape", dataset.sample_shape},
             {"type", name_of(dataset.type)},
+            {"value_range", {dataset.value_min, dataset.value_max}},
             {"identity", dataset.identity}}}};
 }
 
@@ -277,6 +278,9 @@ DatasetInfo data_of(const checkpoint::Found& found) {
   data.type = model.at("data").at("type").get<std::string>() == "uint8" ? ElementType::uint8
                                                                         : ElementType::float32;
   data.identity = model.at("data").at("identity").get<std::string>();
+  const auto range = model.at("data").value("value_range", std::vector<double>{0.0, 0.0});
+  data.value_min = range.at(0);
+  data.value_max = range.at(1);
   return data;
 }
 

@@ -7,6 +7,7 @@
 
 #include "evaluation/evaluation.hpp"
 #include "options/option_table.hpp"
+#include "relgrad/core/activity.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
 #include "relgrad/mpi/agreement.hpp"
@@ -18,6 +19,7 @@
 #include "run/resume.hpp"
 #include "run/run_checkpoints.hpp"
 #include "run/run_directory.hpp"
+#include "run/same_data.hpp"
 #include "run/saver.hpp"
 #include "run/step_guard.hpp"
 #include "run/stop.hpp"
@@ -43,6 +45,7 @@ SplitReader open_split(const std::string& data, const DatasetInfo& dataset,
                        const std::string& split, const mpi::Communicator& comm) {
   std::optional<SplitReader> reader;
   mpi::together(comm, [&] { reader.emplace(data, dataset, split); });
+  note_activity();
   return std::move(*reader);
 }
 
@@ -51,11 +54,12 @@ template <class T>
 class Trainer {
  public:
   Trainer(const TrainOptions& options, const mpi::Communicator& comm, const DatasetInfo& dataset,
-          RunDirectory* run, const ResumePoint& resume)
+          RunDirectory* run, const ResumePoint& resume, Heartbeat& heartbeat)
       : options_(options),
         comm_(comm),
         dataset_(dataset),
         run_(run),
+        heartbeat_(heartbeat),
         kept_(kept_choices(resume, comm.world_size())),
         tuned_(with_full_layers_of(flow_spec_of(options, dataset), options)),
         matrix_size_(tuned_.layers > 0 ? dataset.dimension : 0),
@@ -74,15 +78,14 @@ class Trainer {
               *exchange_, *update_, comm),
         checkpoints_(options, dataset, model_, *exchange_,
                      {{"products", to_json(products_)}, {"exchange", to_json(sharing_.choice())}},
-                     comm),
+                     comm, run),
         saver_(options, checkpoints_, heartbeat_,
                [this](const auto& result) { save_ended(result); }),
         guard_(options, model_, *exchange_, checkpoints_, comm),
         faults_(Faults<T>::of_rank(comm.rank())),
         metrics_(run, comm, dataset.dimension, model_.transform->kind() == TransformKind::logit),
         progress_(comm.is_root()),
-        stops_(options, run),
-        watchdog_(heartbeat_, options.watchdog_seconds, 3.0, end_the_job(comm)) {
+        stops_(options, run) {
     step_.watch(heartbeat_);
     if (dataset.has_split("val")) val_.emplace(open_split(options.data, dataset, "val", comm));
     state_.position.rows = train_.rows();
@@ -109,6 +112,8 @@ class Trainer {
   int run();
   /// Collective: a save under way comes to its end.
   void finish_save() { saver_.finish(); }
+  /// Collective, when the data cannot be read any more: a checkpoint of the last whole step.
+  void save_sound_state();
   void write_status(const std::string& state, int exit_code) const;
 
  private:
@@ -131,12 +136,19 @@ class Trainer {
   void settle();
   /// One step. Returns the exit code if the run must end now.
   std::optional<int> step();
+  Evaluation evaluate_now();
   void validate();
+  /// The figure of the checkpoint of a stop; training that goes on from it does not know it.
+  void validate_at_stop();
+  /// Collective. Validates, then saves this step: once more where it is there without its figure.
+  void save_validated(void (Trainer::*validation)());
   void end_of_epoch();
   void save_ended(const checkpoint::SaveResult& result);
   void log_step(double lr);
   /// Collective. Saves; returns the exit code, which is 0 where no rank was asked to stop.
-  int stop(const std::string& reason);
+  int stop(const StopRequest& request);
+  /// Collective. @throws DiskError on every rank if the run directory is another run's now.
+  void check_directory() const;
   int done();
   StepNumbers numbers(const StepStatus& status) const;
   void show_progress(bool now);
@@ -145,6 +157,7 @@ class Trainer {
   const mpi::Communicator& comm_;
   const DatasetInfo& dataset_;
   RunDirectory* run_;  // root only; null elsewhere
+  Heartbeat& heartbeat_;
   nlohmann::json kept_;
   TrainOptions tuned_;  // what the choice of products and of the exchange goes by
   Index matrix_size_;   // rows of the full layers; 0: there are none
@@ -169,9 +182,8 @@ class Trainer {
   RunState state_;
   double total_samples_ = 0;
   Clock::time_point start_ = Clock::now();
+  double longest_validation_ = 0;  // seconds
   StopRequests stops_;
-  Heartbeat heartbeat_;
-  Watchdog watchdog_;
 };
 
 template <class T>
@@ -206,7 +218,10 @@ StepStatus Trainer<T>::look(const DataPosition& position, const StepWishes& wish
   heartbeat_.at(Place::data);
   batch_ = nullptr;
   const auto data_start = Clock::now();
-  const auto trouble = mpi::trouble_in([&] { batch_ = &source_.at(position); });
+  const auto trouble = mpi::trouble_in([&] {
+    faults_.break_data(state_.step);
+    batch_ = &source_.at(position);
+  });
   step_.add_data_seconds(seconds_since(data_start));
   faults_.hang(state_.step);
   batch_ = faults_.poisoned(state_.step, batch_);
@@ -217,10 +232,10 @@ StepStatus Trainer<T>::look(const DataPosition& position, const StepWishes& wish
 
 template <class T>
 std::optional<int> Trainer<T>::step() {
-  const std::string stop_reason = stops_.reason();
+  const StopRequest request = stops_.request();
+  const bool wants_stop = request.kind != StopRequest::Kind::none;
   const StepStatus status =
-      look(state_.position,
-           {!stop_reason.empty(), comm_.is_root() && saver_.is_due(), saver_.is_written()});
+      look(state_.position, {wants_stop, comm_.is_root() && saver_.is_due(), saver_.is_written()});
   if (status.written == comm_.world_size()) saver_.finish();
   const StepNumbers step_numbers = numbers(status);
   const bool wants_checkpoint = status.stop > 0 || status.save > 0;
@@ -229,7 +244,7 @@ std::optional<int> Trainer<T>::step() {
     log_abs_det_.follow(state_, 0);
   } else {
     guard_.saw_finite_step();
-    if (status.stop > 0) return stop(stop_reason);
+    if (status.stop > 0) return stop(request);
     if (status.save > 0) saver_.begin(state_);
     log_abs_det_.know(state_, *model_.flow, comm_);
     step_.move(step_numbers);
@@ -307,8 +322,7 @@ void Trainer<T>::show_progress(bool now) {
 }
 
 template <class T>
-void Trainer<T>::validate() {
-  if (!val_) return;
+Evaluation Trainer<T>::evaluate_now() {
   heartbeat_.at(Place::validation);
   EvaluationRequest request;
   request.split = "val";
@@ -319,9 +333,25 @@ void Trainer<T>::validate() {
     heartbeat_.at(Place::validation);  // batch by batch: validations may be long
   };
   const Evaluation evaluation = evaluate_split(model_, *val_, request, comm_, beat);
+  longest_validation_ = std::max(longest_validation_, evaluation.seconds);
+  return evaluation;
+}
+
+template <class T>
+void Trainer<T>::validate() {
+  if (!val_ || state_.last_evaluated_step == state_.step) return;
+  const Evaluation evaluation = evaluate_now();
   const auto drift = log_abs_det_.resynchronise(state_, evaluation.log_abs_det_nats);
   state_.record_validation(evaluation.nonfinite == 0 ? evaluation.bits_per_dim : HUGE_VAL);
   metrics_.write_evaluation(state_, evaluation, drift);
+}
+
+template <class T>
+void Trainer<T>::validate_at_stop() {
+  if (!val_ || state_.last_evaluated_step == state_.step) return;
+  const Evaluation evaluation = evaluate_now();
+  state_.val_bits_per_dim_at_stop = evaluation.nonfinite == 0 ? evaluation.bits_per_dim : HUGE_VAL;
+  metrics_.write_evaluation(state_, evaluation, std::nullopt, /*at_stop=*/true);
 }
 
 template <class T>
@@ -344,24 +374,69 @@ void Trainer<T>::save_ended(const checkpoint::SaveResult& result) {
 }
 
 template <class T>
-int Trainer<T>::stop(const std::string& reason) {
+int Trainer<T>::stop(const StopRequest& request) {
   progress_.end_line();
-  saver_.save_now(state_);
-  double requests = reason.empty() || reason == out_of_time ? 0 : 1;
+  check_directory();
+  using enum StopRequest::Kind;
+  double requests = request.kind == none || request.kind == budget ? 0 : 1;
   comm_.allreduce_sum(std::span(&requests, 1));
   const int exit_code = requests > 0 ? static_cast<int>(ExitCode::stopped) : 0;
+  // What the root knows decides, also where another rank heard the signal.
+  const auto on_root = [&](bool yes) { return comm_.broadcast_string(yes ? "yes" : "") == "yes"; };
+  bool validates = on_root(request.kind == budget && requests == 0);
+  if (!validates) {
+    saver_.save_now(state_);
+    write_status("stopped", exit_code);
+    validates = on_root(stops_.leaves_time(request.kind, longest_validation_));
+  }
+  if (validates) save_validated(&Trainer::validate_at_stop);
   write_status("stopped", exit_code);
-  log_info(fmt::format("stopped at step {}{}; checkpoint saved, continue with --resume auto",
-                       state_.step, reason.empty() ? "" : fmt::format(" by {}", reason)));
+  const auto val = state_.val_bits_per_dim();
+  log_info(fmt::format("stopped at step {}{}; checkpoint saved{}, continue with --resume auto",
+                       state_.step,
+                       request.reason.empty() ? "" : fmt::format(" by {}", request.reason),
+                       val ? fmt::format(" (validation {:.4f} bits/dim)", *val) : ""));
   return exit_code;
+}
+
+template <class T>
+void Trainer<T>::save_validated(void (Trainer::*validation)()) {
+  const bool was_known = state_.val_bits_per_dim().has_value();
+  (this->*validation)();
+  const bool is_news = !was_known && state_.val_bits_per_dim().has_value();
+  if (is_news && saver_.last_step() == state_.step) {
+    saver_.save_again(state_);
+  } else {
+    saver_.save_now(state_);
+  }
+}
+
+template <class T>
+void Trainer<T>::save_sound_state() {
+  progress_.end_line();
+  heartbeat_.at(Place::checkpoint);
+  if (!guard_.state_is_finite()) return;
+  try {
+    saver_.save_now(state_);
+    log_info(fmt::format("checkpoint of step {} saved, continue with --resume auto", state_.step));
+  } catch (const Error& error) {  // on all ranks alike; why the run ends is told after it
+    log_warning(error.what());
+  }
+}
+
+template <class T>
+void Trainer<T>::check_directory() const {
+  mpi::together(comm_, [&] {
+    if (run_ != nullptr) run_->check_ours();
+  });
 }
 
 template <class T>
 int Trainer<T>::done() {
   progress_.end_line();
+  check_directory();
   if (saver_.last_step() != state_.step) settle();
-  if (state_.last_evaluated_step != state_.step) validate();
-  saver_.save_now(state_);
+  save_validated(&Trainer::validate);
   write_status("done", 0);
   announce_end(options_, state_, seconds_since(start_));
   return 0;
@@ -377,19 +452,20 @@ void Trainer<T>::write_status(const std::string& state, int exit_code) const {
                            {"world_size", comm_.world_size()},
                            {"products", to_json(products_)},
                            {"compute", options_.compute}};
-  if (std::isfinite(state_.best_val_bits_per_dim)) {
-    status["best_val_bits_per_dim"] = state_.best_val_bits_per_dim;
+  if (std::isfinite(state_.best_known_bits_per_dim())) {
+    status["best_val_bits_per_dim"] = state_.best_known_bits_per_dim();
   }
   run_->write_status(status);
 }
 
 template <class T>
 int train_in(const TrainOptions& options, const mpi::Communicator& comm, const DatasetInfo& dataset,
-             RunDirectory* run, const ResumePoint& resume) {
-  Trainer<T> trainer(options, comm, dataset, run, resume);
+             RunDirectory* run, const ResumePoint& resume, Heartbeat& heartbeat) {
+  Trainer<T> trainer(options, comm, dataset, run, resume, heartbeat);
   try {
     return trainer.run();
   } catch (const Error& error) {
+    if (error.agreed() && error.code() == ExitCode::data) trainer.save_sound_state();
     if (error.agreed()) trainer.finish_save();
     trainer.write_status(error.code() == ExitCode::diverged ? "diverged" : "failed",
                          static_cast<int>(error.code()));
@@ -401,19 +477,24 @@ int train_in(const TrainOptions& options, const mpi::Communicator& comm, const D
 
 int train(const TrainOptions& options, const mpi::Communicator& comm) {
   const StopSignals signals;  // a job may be told to stop while it reads its data
-  set_threads(static_cast<int>(options.threads));
+  Heartbeat heartbeat;
+  const Watchdog watchdog(heartbeat, options.watchdog_seconds, 3.0, end_the_job(comm));
+  mpi::together(comm, [&] { set_threads(static_cast<int>(options.threads)); });
   DatasetInfo dataset;
   std::unique_ptr<RunDirectory> run;
+  heartbeat.at(Place::start);
   mpi::together(comm, [&] { dataset = checked_dataset(options, comm.world_size()); });
+  check_same_data(dataset, options.data, comm);
   mpi::together(comm, [&] {
     if (comm.is_root()) {
       run = std::make_unique<RunDirectory>(options.run, options.resume != "never");
     }
   });
+  heartbeat.at(Place::start);
   const ResumePoint resume = find_resume_point(options, dataset, comm);
   return options.precision == "float64"
-             ? train_in<double>(options, comm, dataset, run.get(), resume)
-             : train_in<float>(options, comm, dataset, run.get(), resume);
+             ? train_in<double>(options, comm, dataset, run.get(), resume, heartbeat)
+             : train_in<float>(options, comm, dataset, run.get(), resume, heartbeat);
 }
 
 }  // namespace relgrad

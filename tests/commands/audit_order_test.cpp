@@ -46,6 +46,15 @@ TEST(RunOrder, EndsABatchWithTheEpochAndGoesOnBeyondTheCheckpoint) {
   EXPECT_THAT(steps(some_state(), 5, 6), ElementsAre(std::pair(43, 10)));
 }
 
+TEST(RunOrder, IsKnownFarAwayWithoutCountingUpToIt) {
+  constexpr std::int64_t epochs = 1000000000;
+  EXPECT_THAT(steps(some_state(), 3 * epochs + 1, 3 * epochs + 4),
+              ElementsAre(std::pair(23ULL * epochs + 10, 10), std::pair(23ULL * epochs + 20, 10),
+                          std::pair(23ULL * epochs + 23, 10)));
+  EXPECT_THROW(steps(some_state(), std::int64_t{1} << 40, (std::int64_t{1} << 40) + 1),
+               CheckpointError);
+}
+
 TEST(RunOrder, KnowsBatchSizesThatChangedAtResumes) {
   json state = some_state();
   state["options"]["batch-size"] = "8";

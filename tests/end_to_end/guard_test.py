@@ -106,9 +106,19 @@ class NonfiniteSteps(GuardTest):
 
     def test_without_a_checkpoint_there_is_nothing_to_roll_back_to(self):
         directory = self.folder / "early"
-        result = run(*self.words(directory, "--on-nonfinite", "rollback"), RELGRAD_FAULT="nan:3")
+        result = run(*self.words(directory, "--on-nonfinite", "rollback"), RELGRAD_FAULT="nan:0")
         self.assertEqual(result.code, 5, str(result))
         self.assertIn("no checkpoint to roll back to", result.errors()[0])
+        result = run(*self.words(self.folder / "stop"), RELGRAD_FAULT="nan:0")
+        self.assertEqual(result.code, 5, str(result))
+        self.assertIn("there is no checkpoint yet", result.errors()[0])
+
+    def test_from_the_first_step_on_there_is_the_start_to_roll_back_to(self):
+        directory = self.folder / "start"
+        result = must(*self.words(directory, "--on-nonfinite", "rollback"), RELGRAD_FAULT="nan:3")
+        self.assertIn("step-000000000 (step 0", result.err)
+        state = support.manifest(checkpoints(directory)[-1])["state"]
+        self.assertEqual((state["step"], state["updates"]), (3 * EPOCH, 3 * EPOCH - 4))
 
     def test_the_fourth_rollback_without_a_checkpoint_ends_the_run(self):
         directory = self.folder / "four"
@@ -130,18 +140,24 @@ class NonfiniteSteps(GuardTest):
                     result = run(*self.words(directory, "--schedule", "constant", "--max-steps", 1,
                                             *options.split(), "--on-nonfinite", policy),
                                  ranks=ranks)
-                    self.assertEqual(result.code, 5, str(result))
-                    if policy != "rollback":
-                        self.assertIn(cause, result.errors()[0])
-                    self.assertEqual(checkpoints(directory), [])
                     self.assertTrue(bad_steps(directory))
+                    self.assert_all_finite(directory)
+                    if policy == "rollback":
+                        self.assertEqual(result.code, 0, str(result))
+                        start, end = checkpoints(directory)
+                        self.assertEqual(support.tensors(end)["layer/0/W"].tobytes(),
+                                         support.tensors(start)["layer/0/W"].tobytes())
+                        continue
+                    self.assertEqual(result.code, 5, str(result))
+                    self.assertIn(cause, result.errors()[0])
+                    self.assertEqual([c.name for c in checkpoints(directory)], ["step-000000000"])
 
     def test_an_overflow_at_the_end_of_a_run_is_rolled_back(self):
         directory = self.folder / "end"
         must(*self.words(directory, "--max-steps", EPOCH))
         must(*self.words(directory, "--max-steps", EPOCH + 1, "--lr", 1e38, "--schedule",
                          "constant", "--on-nonfinite", "rollback", "--resume", "auto"), ranks=2)
-        before, after = checkpoints(directory)
+        _, before, after = checkpoints(directory)
         self.assertEqual(after.name, f"step-{EPOCH + 1:09d}")
         self.assertEqual(support.tensors(after)["layer/0/W"].tobytes(),
                          support.tensors(before)["layer/0/W"].tobytes())

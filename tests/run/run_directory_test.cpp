@@ -7,11 +7,14 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <iterator>
+#include <optional>
 #include <set>
 #include <sstream>
 
 #include "relgrad/core/error.hpp"
 #include "relgrad/mpi/communicator.hpp"
+#include "run/resume.hpp"
 #include "support/temporary_directory.hpp"
 
 namespace relgrad {
@@ -132,10 +135,11 @@ TEST_F(RunDirectoryTest, RespectsTheLockOfAnotherHostUnlessItIsOfTheSameJob) {
 }
 
 TEST_F(RunDirectoryTest, HoldingARunIsRefusedUnlessItMayBe) {
-  write(run_ / "config.ini", "layers = 2\n");
+  const std::string text = std::string(config_heading) + "\nlayers = 2\n";
+  write(run_ / "config.ini", text);
   EXPECT_THAT(trouble(false), HasSubstr("already holds a run; continue it with --resume auto"));
   EXPECT_EQ(trouble(true), "");
-  EXPECT_EQ(content(run_ / "config.ini"), "layers = 2\n");
+  EXPECT_EQ(content(run_ / "config.ini"), text);
 }
 
 TEST_F(RunDirectoryTest, ThatWasMadeForNothingIsRemoved) {
@@ -180,14 +184,48 @@ TEST_F(RunDirectoryTest, SeesTheFileStopAndDoesNotOpenAgainWhileItIsThere) {
   EXPECT_NO_THROW(RunDirectory(run_, true));
 }
 
-TEST_F(RunDirectoryTest, AFileIsReplacedWholeOrNotAtAll) {
-  const fs::path file = directory_.path() / "a.json";
-  write_file_atomically(file, "old");
-  write_file_atomically(file, "new");
-  EXPECT_EQ(content(file), "new");
-  fs::create_directory(file.string() + ".tmp");  // what cannot be written
-  EXPECT_THROW(write_file_atomically(file, "newer"), DiskError);
-  EXPECT_EQ(content(file), "new");
+TEST_F(RunDirectoryTest, FilesOfSomethingElseAreNotWrittenOver) {
+  for (const char* name : {"config.ini", "metrics.jsonl", "STATUS", "LATEST", "LOCK"}) {
+    write(run_ / name, "mine");
+    EXPECT_THAT(trouble(true), HasSubstr(std::string(name) + " is of no run of relgrad")) << name;
+    EXPECT_NE(trouble(false), "") << name;
+    EXPECT_EQ(content(run_ / name), "mine");
+    fs::remove(run_ / name);
+    fs::create_symlink(directory_.path() / "nothing", run_ / name);
+    EXPECT_NE(trouble(true), "") << name;
+    fs::remove(run_ / name);
+  }
+  EXPECT_EQ(trouble(true), "");
+}
+
+TEST_F(RunDirectoryTest, ThatWasMovedIsNotWrittenToAnyMoreAndTheNextRunsLockStays) {
+  std::optional<RunDirectory> first(std::in_place, run_, true);
+  first->write_config("first");
+  EXPECT_TRUE(first->is_ours());
+  fs::rename(run_, directory_.path() / "moved");
+  const RunDirectory second(run_, true);
+
+  EXPECT_FALSE(first->is_ours());
+  EXPECT_THROW(first->check_ours(), DiskError);
+  EXPECT_THROW(first->write_config("again"), DiskError);
+  EXPECT_THROW(first->cut_metrics(-1), DiskError);
+  EXPECT_THROW(first->set_aside_checkpoints_after(0), DiskError);
+  first->append_metrics({{"step", 1}});
+  first->write_status({{"state", "failed"}});
+  first.reset();
+
+  EXPECT_TRUE(second.is_ours());
+  EXPECT_EQ(std::distance(fs::directory_iterator(run_), {}), 1) << "LOCK alone";
+  EXPECT_EQ(content(directory_.path() / "moved" / "config.ini"), "first");
+}
+
+TEST_F(RunDirectoryTest, CutsValidationsAtAStopAndLinesWithoutANumberAsStep) {
+  RunDirectory run(run_, true);
+  run.append_metrics({{"kind", "val"}, {"step", 3}, {"at_stop", true}});
+  run.append_metrics({{"step", "x"}});
+  run.append_metrics({{"step", 4}});
+  run.cut_metrics(5);
+  EXPECT_EQ(content(run_ / "metrics.jsonl"), "{\"step\":4}\n");
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <utility>
+#include <vector>
 
 #include "relgrad/core/error.hpp"
 #include "run/resume.hpp"
@@ -118,6 +120,57 @@ TEST(RunState, TellsACheckpointsValidationOnlyIfItIsOfItsStep) {
   EXPECT_EQ(to_json(state).at("metrics").at("val_bits_per_dim"), 1.0 / 3);
   state.step = 18;
   EXPECT_TRUE(to_json(state).at("metrics").at("val_bits_per_dim").is_null());
+}
+
+TEST(RunState, AValidationAtAStopIsOfThatCheckpointAlone) {
+  RunState state = some_state();
+  state.step = 18;
+  state.val_bits_per_dim_at_stop = 0.05;
+  EXPECT_EQ(to_json(state).at("metrics").at("val_bits_per_dim"), 0.05);
+  EXPECT_EQ(state.best_known_bits_per_dim(), 0.05);
+
+  const RunState again = run_state_from(to_json(state));
+
+  EXPECT_FALSE(again.val_bits_per_dim().has_value());
+  EXPECT_EQ(again.best_val_bits_per_dim, 0.1);
+  EXPECT_EQ(again.last_val_bits_per_dim, 1.0 / 3);
+}
+
+checkpoint::Found sound_checkpoint() {
+  nlohmann::json state = to_json(some_state());
+  state["seed"] = 1;
+  state["options"] = {{"batch-size", "100"}};
+  state["model"] = {
+      {"dimension", 4},
+      {"precision", "float32"},
+      {"layers", nlohmann::json::array()},
+      {"data", {{"name", "a"}, {"type", "uint8"}, {"identity", "b"}, {"sample_shape", {4}}}}};
+  return {"ckpt/step-000000017", {{"step", 17}, {"state", state}}};
+}
+
+TEST(CheckState, NamesWhatIsMissingOfAnotherTypeOrOutOfRange) {
+  EXPECT_NO_THROW(check_state(sound_checkpoint()));
+  const std::int64_t far_away = std::int64_t{1} << 62;
+  for (const auto& [place, value] : std::vector<std::pair<std::string, nlohmann::json>>{
+           {"/rows", 0},
+           {"/rows", -1},
+           {"/rows", far_away},
+           {"/rows", nullptr},
+           {"/step", far_away},
+           {"/step", 18},
+           {"/samples_consumed", far_away},
+           {"/samples_consumed", 1.5},
+           {"/seed", "x"},
+           {"/options", {{"lr", 3}}},
+           {"/history", {{{"step", 3}}}},
+           {"/metrics", nullptr},
+           {"/model/dimension", 0},
+           {"/model/layers", 3},
+           {"/model/data", nlohmann::json::array()}}) {
+    checkpoint::Found found = sound_checkpoint();
+    found.manifest["state"][nlohmann::json::json_pointer(place)] = value;
+    EXPECT_THROW(check_state(found), CheckpointError) << place << " " << value;
+  }
 }
 
 TEST(RunState, WithAFieldMissingIsACheckpointError) {

@@ -39,12 +39,31 @@ TEST(StopSignals, NeverInterruptTheThreadThatComputesNorThoseItStarts) {
 }
 
 TEST(StopSignals, RememberTheSignalThatCameByItsName) {
-  for (const auto& [number, name] :
-       {std::pair{SIGINT, "SIGINT"}, {SIGUSR1, "SIGUSR1"}, {SIGTERM, "SIGTERM"}}) {
+  for (const auto& [number, name] : {std::pair{SIGINT, "SIGINT"},
+                                     {SIGUSR1, "SIGUSR1"},
+                                     {SIGTERM, "SIGTERM"},
+                                     {SIGHUP, "SIGHUP"},
+                                     {SIGUSR2, "SIGUSR2"},
+                                     {SIGXCPU, "SIGXCPU"}}) {
     const StopSignals signals;
     EXPECT_EQ(StopSignals::received(), "");
     send(number);
     EXPECT_EQ(StopSignals::received(), name);
+  }
+}
+
+TEST(StopSignals, ThatWereIgnoredBeforeStayIgnored) {
+  for (const int number : {SIGINT, SIGHUP}) {
+    signal(number, SIG_IGN);
+    {
+      const StopSignals signals;
+      kill(getpid(), number);
+      send(SIGUSR2);
+      EXPECT_EQ(StopSignals::received(), "SIGUSR2");
+    }
+    kill(getpid(), number);  // would end this process
+    signal(number, SIG_DFL);
+    signal(SIGUSR2, SIG_DFL);
   }
 }
 
@@ -80,6 +99,16 @@ TEST(StopSignals, SigintAfterARequestLeavesAtOnceButTheOthersMayRepeat) {
   waitpid(child, &status, 0);
   ASSERT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 128 + SIGINT);
+}
+
+TEST(StopRequests, LeaveTimeForWorkOnlyWhereItIsKnown) {
+  using enum StopRequest::Kind;
+  const TrainOptions options;
+  const StopRequests unknown(options, nullptr);
+  EXPECT_TRUE(unknown.leaves_time(budget, 1000));
+  EXPECT_TRUE(unknown.leaves_time(asked, 1000));
+  EXPECT_FALSE(unknown.leaves_time(warned, 0.001));
+  EXPECT_FALSE(unknown.leaves_time(ordered, 0.001));
 }
 
 TEST(AllocationEnd, IsNearWithinTheMarginAndWhatAStepAndASaveTake) {

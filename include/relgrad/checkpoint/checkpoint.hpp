@@ -3,6 +3,7 @@
 ///   RUN/ckpt/step-000012000/{manifest.json, shard-0000.h5, ...}
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -69,14 +70,18 @@ enum class Writing { at_once, in_background };
 /// caller.
 class Save {
  public:
+  /// Asked by rank 0 before the directory is made and before it gets its name; what it throws fails
+  /// the save.
+  using MayWrite = std::function<void()>;
+
   /// Collective. Agrees on the plan, makes the files, copies or writes this rank's bytes.
   Save(const mpi::Communicator& comm, const std::filesystem::path& run_directory, std::int64_t step,
        const nlohmann::json& state, const std::vector<ConstBlock>& blocks,
-       const Retention& retention, Writing writing);
+       const Retention& retention, Writing writing, MayWrite may_write = nullptr);
   /// The same with a choice of writers (checkpoint/plan.hpp).
   Save(const mpi::Communicator& comm, const std::filesystem::path& run_directory, std::int64_t step,
        const nlohmann::json& state, const std::vector<ConstBlock>& blocks,
-       const Retention& retention, Writing writing, const WriterPolicy& policy);
+       const Retention& retention, Writing writing, MayWrite may_write, const WriterPolicy& policy);
   /// Waits for the thread. Without finish() there is no checkpoint, only a directory that the next
   /// save removes.
   ~Save();
