@@ -188,8 +188,8 @@ double SpectralMap<T>::log_abs_det(const char* where, std::span<const T> weight)
     if (channels_ <= SmallBlock::MaxRowsAtCompileTime) {
       SmallBlock small(channels_, channels_);
       for (Index element = 0; element < channels_ * channels_; ++element) {
-        small(element / channels_, element % channels_) = static_cast<double>(
-            weight[static_cast<std::size_t>(element * frequencies_ + f)]);
+        small(element / channels_, element % channels_) =
+            static_cast<double>(weight[static_cast<std::size_t>(element * frequencies_ + f)]);
       }
       part = Eigen::PartialPivLU<SmallBlock>(small).matrixLU().diagonal().array().abs().log().sum();
     }
