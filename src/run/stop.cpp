@@ -63,8 +63,15 @@ StopSignals::~StopSignals() {
   listener_.join();
   // Batch systems repeat themselves: a request that was heard must not end the process, with
   // another exit code, while it leaves.
-  const auto then = signal_received != 0 ? SIG_IGN : SIG_DFL;
-  for (const int number : caught_) signal(number, number == SIGINT ? SIG_DFL : then);
+  // It is not set to SIG_IGN, which would look as if the parent had done so.
+  const auto heard = [](int /*number*/) {};
+  for (const int number : caught_) {
+    struct sigaction action = {};
+    action.sa_handler = SIG_DFL;
+    if (signal_received != 0 && number != SIGINT) action.sa_handler = heard;
+    action.sa_flags = SA_RESTART;
+    sigaction(number, &action, nullptr);
+  }
   pthread_sigmask(SIG_UNBLOCK, &signal_set(), nullptr);
 }
 
