@@ -31,6 +31,16 @@ bool holds_something(const fs::path& path) {
   return !fs::is_empty(path, ignored);
 }
 
+/// STATUS is as RunDirectory writes it: all that a run leaves whose config.ini could not be
+/// written.
+bool is_status_of_run(const fs::path& status) {
+  std::error_code error;
+  if (!fs::is_regular_file(status, error)) return false;
+  const std::string text = read_file(status);
+  return text.starts_with('{') && text.find("\"state\"") != std::string::npos &&
+         text.find("\"exit_code\"") != std::string::npos;
+}
+
 /// config.ini is a run's, or checkpoints lie in ckpt.
 bool holds_run(const fs::path& run) {
   std::error_code error;
@@ -47,7 +57,7 @@ bool holds_run(const fs::path& run) {
 
 /// The first file that a run would write over although it is of something else; empty if none is.
 fs::path foreign_file(const fs::path& run) {
-  if (!holds_run(run)) {
+  if (!holds_run(run) && !is_status_of_run(run / "STATUS")) {
     for (const char* name : {"config.ini", "ckpt", "metrics.jsonl", "STATUS", "LATEST"}) {
       if (holds_something(run / name)) return run / name;
     }
