@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "bench/bench_fixture.hpp"
+#include "core/spread.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/core/spread.hpp"
 #include "relgrad/mpi/agreement.hpp"
 #include "run/json_report.hpp"
 

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "bench/bench_step.hpp"
-#include "relgrad/exchange/cost_model.hpp"
+#include "exchange/cost_model.hpp"
 
 namespace relgrad {
 

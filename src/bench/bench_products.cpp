@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include "bench/step_floor.hpp"
+#include "core/spread.hpp"
+#include "linalg/machine_speed.hpp"
+#include "linalg/product_timing.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/core/spread.hpp"
-#include "relgrad/linalg/machine_speed.hpp"
-#include "relgrad/linalg/product_timing.hpp"
 #include "relgrad/mpi/agreement.hpp"
 #include "run/json_report.hpp"
 #include "tuning/product_choice.hpp"

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "bench/bench_exchange.hpp"
+#include "exchange/link_rates.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/exchange/link_rates.hpp"
 #include "relgrad/mpi/agreement.hpp"
 #include "run/json_report.hpp"
 #include "start/model.hpp"

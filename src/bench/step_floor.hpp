@@ -3,9 +3,9 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "relgrad/core/spread.hpp"
+#include "core/spread.hpp"
+#include "linalg/machine_speed.hpp"
 #include "relgrad/core/types.hpp"
-#include "relgrad/linalg/machine_speed.hpp"
 
 namespace relgrad {
 

@@ -15,9 +15,9 @@
 #include <set>
 
 #include "checkpoint/fault.hpp"
+#include "hdf5/file.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/files.hpp"
-#include "relgrad/hdf5/file.hpp"
 
 namespace relgrad::checkpoint {
 namespace {

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "hdf5/file.hpp"
 #include "relgrad/checkpoint/checkpoint.hpp"
-#include "relgrad/hdf5/file.hpp"
 
 namespace relgrad::checkpoint {
 

@@ -10,10 +10,10 @@
 #include <system_error>
 #include <thread>
 
-#include "checkpoint/available_memory.hpp"
 #include "checkpoint/directory.hpp"
 #include "checkpoint/fault.hpp"
 #include "checkpoint/manifest.hpp"
+#include "core/available_memory.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/mpi/agreement.hpp"
 

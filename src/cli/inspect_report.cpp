@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "hdf5/file.hpp"
 #include "options/option_table.hpp"
 #include "parse.hpp"
 #include "relgrad/checkpoint/checkpoint.hpp"
@@ -12,7 +13,6 @@
 #include "relgrad/core/files.hpp"
 #include "relgrad/core/json.hpp"
 #include "relgrad/data/dataset.hpp"
-#include "relgrad/hdf5/file.hpp"
 #include "relgrad/model/model_line.hpp"
 #include "start/model.hpp"
 

@@ -8,11 +8,11 @@
 
 #include "commands/score_file.hpp"
 #include "evaluation/evaluation.hpp"
+#include "hdf5/file.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/files.hpp"
 #include "relgrad/core/log.hpp"
 #include "relgrad/exchange/row_group.hpp"
-#include "relgrad/hdf5/file.hpp"
 #include "relgrad/mpi/agreement.hpp"
 #include "run/checkpoint_choice.hpp"
 #include "run/json_report.hpp"

@@ -10,7 +10,7 @@
 #include <sstream>
 #include <utility>
 
-#include "checkpoint/available_memory.hpp"
+#include "core/available_memory.hpp"
 
 namespace relgrad {
 

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "relgrad/core/files.hpp"
+#include "hdf5/file.hpp"
 #include "relgrad/core/partition.hpp"
 #include "relgrad/core/types.hpp"
-#include "relgrad/hdf5/file.hpp"
 #include "relgrad/mpi/communicator.hpp"
 
 namespace relgrad {

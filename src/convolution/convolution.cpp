@@ -1,4 +1,4 @@
-#include "relgrad/convolution/convolution.hpp"
+#include "convolution/convolution.hpp"
 
 #include <fmt/format.h>
 #include <omp.h>

@@ -1,4 +1,4 @@
-#include "relgrad/convolution/exact_convolution.hpp"
+#include "convolution/exact_convolution.hpp"
 
 #include <fmt/format.h>
 
@@ -8,8 +8,8 @@
 
 #include "convolution/frequency_blocks.hpp"
 #include "convolution/row_recursion.hpp"
+#include "linalg/banded_lu.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/linalg/banded_lu.hpp"
 
 namespace relgrad {
 

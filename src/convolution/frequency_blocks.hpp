@@ -5,9 +5,9 @@
 #include <string_view>
 #include <vector>
 
-#include "relgrad/convolution/convolution.hpp"
-#include "relgrad/linalg/fourier.hpp"
-#include "relgrad/linalg/invert.hpp"
+#include "convolution/convolution.hpp"
+#include "linalg/fourier.hpp"
+#include "linalg/invert.hpp"
 
 namespace relgrad {
 

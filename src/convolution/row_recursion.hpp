@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "relgrad/convolution/convolution.hpp"
-#include "relgrad/linalg/invert.hpp"
+#include "convolution/convolution.hpp"
+#include "linalg/invert.hpp"
 #include "relgrad/linalg/products.hpp"
 
 namespace relgrad {

@@ -1,4 +1,4 @@
-#include "relgrad/core/spread.hpp"
+#include "core/spread.hpp"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "relgrad/coupling/affine.hpp"
+#include "coupling/affine.hpp"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "relgrad/coupling/net.hpp"
+#include "coupling/net.hpp"
 
 #include <fmt/format.h>
 #include <omp.h>

@@ -10,8 +10,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "hdf5/file.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/hdf5/file.hpp"
 
 namespace relgrad {
 

@@ -2,7 +2,7 @@
 /// Sources that are one file of records: IDX and npy (arrays), CIFAR.
 #include <memory>
 
-#include "relgrad/data/sample_source.hpp"
+#include "data/sample_source.hpp"
 
 namespace relgrad {
 

@@ -1,7 +1,7 @@
 #pragma once
 /// Image files as samples {C, H, W}.
 #include "data/image_store.hpp"
-#include "relgrad/data/sample_source.hpp"
+#include "data/sample_source.hpp"
 
 namespace relgrad {
 

@@ -9,9 +9,9 @@
 #include "data/file_sources.hpp"
 #include "data/image_source.hpp"
 #include "data/input_file.hpp"
+#include "data/sample_source.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
-#include "relgrad/data/sample_source.hpp"
 
 namespace relgrad {
 

@@ -15,12 +15,12 @@
 #include "data/dataset_json.hpp"
 #include "data/interrupt_guard.hpp"
 #include "data/progress.hpp"
+#include "data/sample_source.hpp"
 #include "data/shard_writer.hpp"
 #include "data/staging_directory.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
 #include "relgrad/data/epoch_order.hpp"
-#include "relgrad/data/sample_source.hpp"
 
 namespace relgrad {
 

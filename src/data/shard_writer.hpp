@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "hdf5/file.hpp"
 #include "relgrad/data/dataset.hpp"
-#include "relgrad/hdf5/file.hpp"
 
 namespace relgrad {
 

@@ -6,9 +6,9 @@
 #include <mutex>
 
 #include "relgrad/core/activity.hpp"
+#include "hdf5/file.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/data/dataset.hpp"
-#include "relgrad/hdf5/file.hpp"
 
 namespace relgrad {
 

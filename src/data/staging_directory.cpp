@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "hdf5/file.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
-#include "relgrad/hdf5/file.hpp"
 
 namespace relgrad {
 

@@ -10,9 +10,9 @@
 
 #include "data/planted_ica.hpp"
 #include "data/random_flow.hpp"
+#include "data/sample_source.hpp"
 #include "data/toy.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/data/sample_source.hpp"
 
 namespace relgrad {
 

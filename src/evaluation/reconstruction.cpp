@@ -4,8 +4,8 @@
 #include <cmath>
 #include <vector>
 
+#include "gradient/geco.hpp"
 #include "relgrad/core/random.hpp"
-#include "relgrad/gradient/geco.hpp"
 
 namespace relgrad {
 

@@ -1,4 +1,4 @@
-#include "relgrad/exchange/cost_model.hpp"
+#include "exchange/cost_model.hpp"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "relgrad/exchange/link_rates.hpp"
+#include "exchange/link_rates.hpp"
 
 #include <algorithm>
 #include <chrono>

@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "exchange/stopwatch.hpp"
+#include "linalg/factor_error.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/linalg/factor_error.hpp"
 #include "relgrad/mpi/agreement.hpp"
 
 namespace relgrad {

@@ -3,9 +3,9 @@
 #include <cmath>
 #include <vector>
 
+#include "convolution/exact_convolution.hpp"
+#include "gradient/geco.hpp"
 #include "gradient/room.hpp"
-#include "relgrad/convolution/exact_convolution.hpp"
-#include "relgrad/gradient/geco.hpp"
 
 namespace relgrad {
 

@@ -2,8 +2,8 @@
 /// The estimators of a convolution's gradient.
 #include <memory>
 
+#include "model/convolution_layer.hpp"
 #include "relgrad/gradient/backward.hpp"
-#include "relgrad/model/convolution_layer.hpp"
 
 namespace relgrad {
 

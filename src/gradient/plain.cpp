@@ -1,6 +1,6 @@
 #include "gradient/linear_gradient.hpp"
 #include "gradient/linear_parts.hpp"
-#include "relgrad/linalg/inverse.hpp"
+#include "linalg/inverse.hpp"
 
 namespace relgrad {
 

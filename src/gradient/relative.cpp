@@ -4,7 +4,7 @@
 #include "gradient/linear_gradient.hpp"
 #include "gradient/linear_parts.hpp"
 #include "gradient/relative_scales.hpp"
-#include "relgrad/likelihood/log_abs_det_change.hpp"
+#include "likelihood/log_abs_det_change.hpp"
 
 namespace relgrad {
 

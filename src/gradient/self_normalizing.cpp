@@ -1,8 +1,8 @@
 #include <cmath>
 
+#include "gradient/geco.hpp"
 #include "gradient/linear_gradient.hpp"
 #include "gradient/linear_parts.hpp"
-#include "relgrad/gradient/geco.hpp"
 
 namespace relgrad {
 

@@ -1,4 +1,4 @@
-#include "relgrad/hdf5/file.hpp"
+#include "hdf5/file.hpp"
 
 #include "hdf5/handles.hpp"
 

@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "hdf5/file.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/hdf5/file.hpp"
 
 namespace relgrad::hdf5 {
 

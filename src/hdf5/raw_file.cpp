@@ -10,8 +10,8 @@
 #include <memory>
 #include <utility>
 
+#include "hdf5/file.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/hdf5/file.hpp"
 
 namespace relgrad::hdf5 {
 namespace {

@@ -1,10 +1,10 @@
-#include "relgrad/likelihood/log_abs_det_change.hpp"
+#include "likelihood/log_abs_det_change.hpp"
 
 #include <cmath>
 #include <limits>
 
+#include "linalg/lu.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/linalg/lu.hpp"
 
 namespace relgrad {
 

@@ -1,10 +1,10 @@
-#include "relgrad/linalg/banded_lu.hpp"
+#include "linalg/banded_lu.hpp"
 
 #include <utility>
 
+#include "linalg/factor_error.hpp"
 #include "linalg/lapack.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/linalg/factor_error.hpp"
 
 namespace relgrad {
 

@@ -4,7 +4,7 @@
 #include <array>
 #include <cmath>
 
-#include "relgrad/linalg/factor_error.hpp"
+#include "linalg/factor_error.hpp"
 
 // ScaLAPACK and BLACS have no C header of their own.
 extern "C" {

@@ -1,4 +1,4 @@
-#include "relgrad/linalg/factor_error.hpp"
+#include "linalg/factor_error.hpp"
 
 #include <fmt/format.h>
 

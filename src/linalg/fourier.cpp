@@ -1,4 +1,4 @@
-#include "relgrad/linalg/fourier.hpp"
+#include "linalg/fourier.hpp"
 
 #include <fftw3.h>
 #include <fmt/format.h>

@@ -1,12 +1,12 @@
-#include "relgrad/linalg/inverse.hpp"
+#include "linalg/inverse.hpp"
 
 #include <cblas.h>
 
 #include <vector>
 
+#include "linalg/factor_error.hpp"
 #include "linalg/lapack.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/linalg/factor_error.hpp"
 
 namespace relgrad {
 

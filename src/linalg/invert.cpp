@@ -1,10 +1,10 @@
-#include "relgrad/linalg/invert.hpp"
+#include "linalg/invert.hpp"
 
 #include <cmath>
 #include <complex>
 
+#include "linalg/factor_error.hpp"
 #include "linalg/lapack.hpp"
-#include "relgrad/linalg/factor_error.hpp"
 
 namespace relgrad {
 

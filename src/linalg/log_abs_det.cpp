@@ -1,4 +1,4 @@
-#include "relgrad/linalg/log_abs_det.hpp"
+#include "linalg/log_abs_det.hpp"
 
 #include <cblas.h>
 
@@ -6,9 +6,9 @@
 #include <cmath>
 #include <vector>
 
+#include "linalg/factor_error.hpp"
 #include "linalg/lapack.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/linalg/factor_error.hpp"
 
 namespace relgrad {
 

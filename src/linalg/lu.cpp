@@ -1,10 +1,10 @@
-#include "relgrad/linalg/lu.hpp"
+#include "linalg/lu.hpp"
 
 #include <cmath>
 
+#include "linalg/factor_error.hpp"
 #include "linalg/lapack.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/linalg/factor_error.hpp"
 
 namespace relgrad {
 

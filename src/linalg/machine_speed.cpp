@@ -1,4 +1,4 @@
-#include "relgrad/linalg/machine_speed.hpp"
+#include "linalg/machine_speed.hpp"
 
 #include <omp.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-#include "relgrad/linalg/product_timing.hpp"
+#include "linalg/product_timing.hpp"
 
 #include <algorithm>
 #include <chrono>

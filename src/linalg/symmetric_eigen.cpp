@@ -1,4 +1,4 @@
-#include "relgrad/linalg/symmetric_eigen.hpp"
+#include "linalg/symmetric_eigen.hpp"
 
 #include <cblas.h>
 #include <fmt/format.h>

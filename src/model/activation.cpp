@@ -1,4 +1,4 @@
-#include "relgrad/model/activation.hpp"
+#include "model/activation.hpp"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,7 @@
 #include <limits>
 #include <numbers>
 
-#include "model/columns.hpp"
+#include "core/columns.hpp"
 #include "model/kernels/elementwise_kernels.hpp"
 #include "relgrad/core/error.hpp"
 

@@ -1,4 +1,4 @@
-#include "relgrad/model/actnorm_layer.hpp"
+#include "model/actnorm_layer.hpp"
 
 #include <utility>
 #include <vector>

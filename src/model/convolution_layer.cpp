@@ -1,9 +1,9 @@
-#include "relgrad/model/convolution_layer.hpp"
+#include "model/convolution_layer.hpp"
 
 #include <cmath>
 
+#include "convolution/exact_convolution.hpp"
 #include "model/random_start.hpp"
-#include "relgrad/convolution/exact_convolution.hpp"
 
 namespace relgrad {
 

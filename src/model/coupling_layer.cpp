@@ -1,4 +1,4 @@
-#include "relgrad/model/coupling_layer.hpp"
+#include "model/coupling_layer.hpp"
 
 #include <fmt/format.h>
 

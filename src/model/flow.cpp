@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
+#include "model/latent_layer.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/model/latent_layer.hpp"
 
 namespace relgrad {
 

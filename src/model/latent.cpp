@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "model/columns.hpp"
+#include "core/columns.hpp"
 #include "model/kernels/elementwise_kernels.hpp"
 #include "relgrad/core/error.hpp"
 

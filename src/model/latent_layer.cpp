@@ -1,4 +1,4 @@
-#include "relgrad/model/latent_layer.hpp"
+#include "model/latent_layer.hpp"
 
 namespace relgrad {
 

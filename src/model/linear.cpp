@@ -3,11 +3,11 @@
 #include <cmath>
 #include <vector>
 
+#include "linalg/inverse.hpp"
+#include "linalg/log_abs_det.hpp"
+#include "linalg/lu.hpp"
 #include "model/random_start.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/linalg/inverse.hpp"
-#include "relgrad/linalg/log_abs_det.hpp"
-#include "relgrad/linalg/lu.hpp"
 
 namespace relgrad {
 

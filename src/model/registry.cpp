@@ -7,15 +7,15 @@
 #include <cmath>
 #include <functional>
 
+#include "model/activation.hpp"
+#include "model/actnorm_layer.hpp"
+#include "model/convolution_layer.hpp"
+#include "model/coupling_layer.hpp"
+#include "model/spectral_layer.hpp"
+#include "model/spline.hpp"
+#include "model/squeeze_layer.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/model/activation.hpp"
-#include "relgrad/model/actnorm_layer.hpp"
-#include "relgrad/model/convolution_layer.hpp"
-#include "relgrad/model/coupling_layer.hpp"
 #include "relgrad/model/linear.hpp"
-#include "relgrad/model/spectral_layer.hpp"
-#include "relgrad/model/spline.hpp"
-#include "relgrad/model/squeeze_layer.hpp"
 
 namespace relgrad {
 

@@ -1,8 +1,8 @@
-#include "relgrad/model/spectral_layer.hpp"
+#include "model/spectral_layer.hpp"
 
 #include <utility>
 
-#include "relgrad/spectral/moments.hpp"
+#include "spectral/moments.hpp"
 
 namespace relgrad {
 

@@ -1,4 +1,4 @@
-#include "relgrad/model/spline.hpp"
+#include "model/spline.hpp"
 
 #include <fmt/format.h>
 
@@ -7,8 +7,8 @@
 #include <numbers>
 #include <utility>
 
-#include "model/columns.hpp"
-#include "model/kernels/rational_quadratic.hpp"
+#include "core/columns.hpp"
+#include "core/rational_quadratic.hpp"
 #include "model/kernels/spline_kernels.hpp"
 #include "relgrad/core/error.hpp"
 

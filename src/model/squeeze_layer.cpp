@@ -1,9 +1,9 @@
-#include "relgrad/model/squeeze_layer.hpp"
+#include "model/squeeze_layer.hpp"
 
 #include <fmt/format.h>
 
+#include "coupling/squeeze.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/coupling/squeeze.hpp"
 
 namespace relgrad {
 

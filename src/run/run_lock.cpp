@@ -14,6 +14,7 @@
 #include <optional>
 #include <sstream>
 
+#include "hdf5/file.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/json.hpp"
 #include "relgrad/mpi/communicator.hpp"

@@ -1,11 +1,11 @@
-#include "relgrad/spectral/moments.hpp"
+#include "spectral/moments.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
+#include "linalg/symmetric_eigen.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/linalg/symmetric_eigen.hpp"
 #include "spectral/tiles.hpp"
 
 namespace relgrad {

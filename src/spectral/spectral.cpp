@@ -1,4 +1,4 @@
-#include "relgrad/spectral/spectral.hpp"
+#include "spectral/spectral.hpp"
 
 #include <fmt/format.h>
 
@@ -7,8 +7,8 @@
 #include <cmath>
 #include <limits>
 
+#include "linalg/lu.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/linalg/lu.hpp"
 #include "spectral/tiles.hpp"
 
 namespace relgrad {

@@ -8,12 +8,12 @@
 #include <optional>
 #include <utility>
 
+#include "linalg/symmetric_eigen.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
 #include "relgrad/core/partition.hpp"
 #include "relgrad/data/epoch_order.hpp"
 #include "relgrad/linalg/products.hpp"
-#include "relgrad/linalg/symmetric_eigen.hpp"
 #include "relgrad/model/linear.hpp"
 #include "relgrad/mpi/agreement.hpp"
 

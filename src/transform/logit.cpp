@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "model/columns.hpp"
+#include "core/columns.hpp"
 #include "relgrad/core/error.hpp"
 #include "transform/kernels/transform_kernels.hpp"
 #include "transform/maps.hpp"

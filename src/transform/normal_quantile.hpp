@@ -3,7 +3,7 @@
 /// 477-484), PPND7 in single and PPND16 in double precision, without branches.
 #include <cmath>
 
-#include "relgrad/core/simd_math.hpp"
+#include "core/simd_math.hpp"
 
 namespace relgrad {
 

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "model/kernels/rational_quadratic.hpp"
+#include "core/rational_quadratic.hpp"
 
 namespace relgrad {
 

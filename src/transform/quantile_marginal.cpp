@@ -4,7 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "model/columns.hpp"
+#include "core/columns.hpp"
+#include "core/rational_quadratic.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
 #include "transform/maps.hpp"

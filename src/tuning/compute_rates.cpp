@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "exchange/link_rates.hpp"
 #include "relgrad/exchange/exchange.hpp"
-#include "relgrad/exchange/link_rates.hpp"
 #include "relgrad/gradient/backward.hpp"
 #include "relgrad/gradient/buffer.hpp"
 #include "relgrad/likelihood/log_likelihood.hpp"

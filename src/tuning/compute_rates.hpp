@@ -1,6 +1,6 @@
 #pragma once
 /// How fast a rank computes the parts of a step while all ranks of its machine do: measured.
-#include "relgrad/exchange/cost_model.hpp"
+#include "exchange/cost_model.hpp"
 #include "relgrad/linalg/products.hpp"
 #include "relgrad/model/registry.hpp"
 #include "relgrad/mpi/communicator.hpp"

@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <vector>
 
-#include "checkpoint/available_memory.hpp"
+#include "core/available_memory.hpp"
+#include "exchange/link_rates.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
-#include "relgrad/exchange/link_rates.hpp"
 #include "relgrad/mpi/agreement.hpp"
 #include "start/model.hpp"
 #include "step/update.hpp"

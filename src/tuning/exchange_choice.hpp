@@ -3,8 +3,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "exchange/cost_model.hpp"
 #include "options/options.hpp"
-#include "relgrad/exchange/cost_model.hpp"
 #include "relgrad/linalg/products.hpp"
 #include "relgrad/mpi/communicator.hpp"
 

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "linalg/product_timing.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/exchange/exchange.hpp"
-#include "relgrad/linalg/product_timing.hpp"
 #include "tuning/determinism.hpp"
 
 namespace relgrad {

@@ -2,7 +2,7 @@
 /// The matrix of a convolution written out: what every fast way is tested against.
 #include <vector>
 
-#include "relgrad/convolution/convolution.hpp"
+#include "convolution/convolution.hpp"
 #include "support/central_differences.hpp"
 
 namespace relgrad::test {

@@ -1,4 +1,4 @@
-#include "relgrad/convolution/convolution.hpp"
+#include "convolution/convolution.hpp"
 
 #include <gtest/gtest.h>
 #include <omp.h>

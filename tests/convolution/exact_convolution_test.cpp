@@ -1,4 +1,4 @@
-#include "relgrad/convolution/exact_convolution.hpp"
+#include "convolution/exact_convolution.hpp"
 
 #include <gtest/gtest.h>
 

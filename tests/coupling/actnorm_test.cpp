@@ -1,4 +1,4 @@
-#include "relgrad/coupling/actnorm.hpp"
+#include "coupling/actnorm.hpp"
 
 #include <gtest/gtest.h>
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "relgrad/coupling/net.hpp"
+#include "coupling/net.hpp"
 #include "support/central_differences.hpp"
 
 namespace relgrad::test {

@@ -1,4 +1,4 @@
-#include "relgrad/coupling/squeeze.hpp"
+#include "coupling/squeeze.hpp"
 
 #include <gtest/gtest.h>
 

@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "data/sample_files.hpp"
-#include "relgrad/data/sample_source.hpp"
+#include "data/sample_source.hpp"
 #include "support/temporary_directory.hpp"
 
 namespace relgrad {

@@ -10,7 +10,7 @@
 
 #include "data/image_decode.hpp"
 #include "data/sample_files.hpp"
-#include "relgrad/data/sample_source.hpp"
+#include "data/sample_source.hpp"
 #include "support/temporary_directory.hpp"
 
 namespace relgrad {

@@ -11,8 +11,8 @@
 #include <thread>
 
 #include "data/sample_files.hpp"
+#include "hdf5/file.hpp"
 #include "relgrad/data/dataset.hpp"
-#include "relgrad/hdf5/file.hpp"
 #include "support/temporary_directory.hpp"
 
 namespace relgrad {

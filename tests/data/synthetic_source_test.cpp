@@ -7,8 +7,8 @@
 #include "data/planted_ica.hpp"
 #include "data/random_flow.hpp"
 #include "data/sample_files.hpp"
+#include "data/sample_source.hpp"
 #include "data/toy.hpp"
-#include "relgrad/data/sample_source.hpp"
 
 namespace relgrad {
 namespace {

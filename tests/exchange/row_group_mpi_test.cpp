@@ -3,9 +3,9 @@
 
 #include <limits>
 
+#include "linalg/lu.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/exchange/row_group.hpp"
-#include "relgrad/linalg/lu.hpp"
 #include "support/central_differences.hpp"
 
 namespace relgrad {

@@ -1,4 +1,4 @@
-#include "relgrad/gradient/geco.hpp"
+#include "gradient/geco.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "relgrad/hdf5/file.hpp"
+#include "hdf5/file.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>

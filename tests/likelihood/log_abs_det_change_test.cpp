@@ -1,4 +1,4 @@
-#include "relgrad/likelihood/log_abs_det_change.hpp"
+#include "likelihood/log_abs_det_change.hpp"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "relgrad/linalg/lu.hpp"
+#include "linalg/lu.hpp"
 #include "support/central_differences.hpp"
 
 namespace relgrad {

@@ -1,4 +1,4 @@
-#include "relgrad/linalg/banded_lu.hpp"
+#include "linalg/banded_lu.hpp"
 
 #include <gtest/gtest.h>
 
@@ -7,8 +7,8 @@
 #include <complex>
 #include <limits>
 
+#include "linalg/invert.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/linalg/invert.hpp"
 #include "support/central_differences.hpp"
 
 namespace relgrad {

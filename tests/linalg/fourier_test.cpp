@@ -1,4 +1,4 @@
-#include "relgrad/linalg/fourier.hpp"
+#include "linalg/fourier.hpp"
 
 #include <gtest/gtest.h>
 #include <omp.h>

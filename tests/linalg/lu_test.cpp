@@ -1,12 +1,12 @@
-#include "relgrad/linalg/lu.hpp"
+#include "linalg/lu.hpp"
 
 #include <gtest/gtest.h>
 
 #include <Eigen/LU>
 #include <limits>
 
+#include "linalg/log_abs_det.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/linalg/log_abs_det.hpp"
 #include "support/central_differences.hpp"
 
 namespace relgrad {

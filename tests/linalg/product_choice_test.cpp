@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
-#include "relgrad/linalg/machine_speed.hpp"
-#include "relgrad/linalg/product_timing.hpp"
+#include "linalg/machine_speed.hpp"
+#include "linalg/product_timing.hpp"
 
 namespace relgrad {
 namespace {

@@ -1,9 +1,9 @@
-#include "relgrad/model/activation.hpp"
+#include "model/activation.hpp"
 
 #include <gtest/gtest.h>
 
+#include "core/simd_math.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/core/simd_math.hpp"
 #include "support/central_differences.hpp"
 
 namespace relgrad {

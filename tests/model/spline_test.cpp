@@ -1,4 +1,4 @@
-#include "relgrad/model/spline.hpp"
+#include "model/spline.hpp"
 
 #include <gtest/gtest.h>
 #include <omp.h>

@@ -1,4 +1,4 @@
-#include "relgrad/spectral/moments.hpp"
+#include "spectral/moments.hpp"
 
 #include <gtest/gtest.h>
 

@@ -4,7 +4,7 @@
 #include <numbers>
 #include <vector>
 
-#include "relgrad/spectral/spectral.hpp"
+#include "spectral/spectral.hpp"
 #include "support/central_differences.hpp"
 
 namespace relgrad::test {

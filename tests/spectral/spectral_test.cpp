@@ -1,4 +1,4 @@
-#include "relgrad/spectral/spectral.hpp"
+#include "spectral/spectral.hpp"
 
 #include <gtest/gtest.h>
 #include <omp.h>

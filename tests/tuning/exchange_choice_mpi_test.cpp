@@ -4,8 +4,8 @@
 #include <set>
 
 #include "bench/bench_exchange.hpp"
+#include "exchange/link_rates.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/exchange/link_rates.hpp"
 #include "tuning/exchange_choice.hpp"
 
 namespace relgrad {

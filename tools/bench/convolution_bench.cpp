@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "relgrad/convolution/convolution.hpp"
-#include "relgrad/convolution/exact_convolution.hpp"
+#include "convolution/convolution.hpp"
+#include "convolution/exact_convolution.hpp"
 #include "relgrad/core/random.hpp"
 
 namespace {

@@ -5,7 +5,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "relgrad/core/simd_math.hpp"
+#include "core/simd_math.hpp"
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define RELGRAD_X86_CONVOLUTIONS
@@ -27,7 +27,6 @@ namespace baseline {
 #pragma GCC target("avx2,fma")
 namespace avx2 {
 #define RELGRAD_VECTOR_BYTES 32
-#include "convolution/kernels/convolution_body.hpp"
 #undef RELGRAD_VECTOR_BYTES
 }  // namespace avx2
 #pragma GCC pop_options
@@ -36,7 +35,6 @@ namespace avx2 {
 #pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,prefer-vector-width=512")
 namespace avx512 {
 #define RELGRAD_VECTOR_BYTES 64
-#include "convolution/kernels/convolution_body.hpp"
 #undef RELGRAD_VECTOR_BYTES
 }  // namespace avx512
 #pragma GCC pop_options

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "relgrad/core/simd_math.hpp"
+#include "core/simd_math.hpp"
 
 namespace relgrad::kernels {
 

@@ -2,7 +2,7 @@
 
 #include <bit>
 
-#include "relgrad/core/simd_math.hpp"
+#include "core/simd_math.hpp"
 
 namespace relgrad::kernels {
 

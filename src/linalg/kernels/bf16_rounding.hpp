@@ -3,7 +3,7 @@
 #include <bit>
 #include <cstdint>
 
-#include "relgrad/core/simd_math.hpp"
+#include "core/simd_math.hpp"
 
 namespace relgrad::kernels {
 

@@ -3,8 +3,8 @@
 #include <bit>
 #include <utility>
 
+#include "core/simd_math.hpp"
 #include "linalg/kernels/bf16_rounding.hpp"
-#include "relgrad/core/simd_math.hpp"
 
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
 #include <immintrin.h>

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/simd_math.hpp"
 #include "relgrad/core/huge_page_buffer.hpp"
 #include "relgrad/core/partition.hpp"
-#include "relgrad/core/simd_math.hpp"
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #include <immintrin.h>
@@ -125,7 +125,6 @@ namespace avx2 {
 namespace avx512 {
 #define RELGRAD_VECTOR_BYTES 64
 #define RELGRAD_TILE_COLUMNS 12
-#include "linalg/kernels/ordered_gemm_body.hpp"
 #undef RELGRAD_VECTOR_BYTES
 #undef RELGRAD_TILE_COLUMNS
 }  // namespace avx512

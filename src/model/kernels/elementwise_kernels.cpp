@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numbers>
 
-#include "relgrad/core/simd_math.hpp"
+#include "core/simd_math.hpp"
 
 namespace relgrad::kernels {
 

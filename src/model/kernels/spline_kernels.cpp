@@ -2,8 +2,8 @@
 
 #include <type_traits>
 
-#include "model/kernels/rational_quadratic.hpp"
-#include "relgrad/core/simd_math.hpp"
+#include "core/rational_quadratic.hpp"
+#include "core/simd_math.hpp"
 
 namespace relgrad::kernels {
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "relgrad/core/simd_math.hpp"
+#include "core/simd_math.hpp"
 
 namespace relgrad::kernels {
 

@@ -1,6 +1,6 @@
 #include "spectral/kernels/spectral_kernels.hpp"
 
-#include "relgrad/core/simd_math.hpp"
+#include "core/simd_math.hpp"
 
 namespace relgrad::kernels {
 

@@ -3,7 +3,7 @@
 #include <optional>
 #include <utility>
 
-#include "relgrad/convolution/convolution.hpp"
+#include "convolution/convolution.hpp"
 #include "relgrad/linalg/products.hpp"
 #include "relgrad/model/layer.hpp"
 

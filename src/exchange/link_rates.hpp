@@ -2,8 +2,8 @@
 /// Measured speed of the collectives of an exchange between these ranks.
 #include <functional>
 
-#include "relgrad/core/spread.hpp"
-#include "relgrad/exchange/cost_model.hpp"
+#include "core/spread.hpp"
+#include "exchange/cost_model.hpp"
 #include "relgrad/mpi/communicator.hpp"
 
 namespace relgrad {

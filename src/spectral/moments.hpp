@@ -5,9 +5,9 @@
 #include <span>
 #include <vector>
 
+#include "linalg/fourier.hpp"
 #include "relgrad/core/types.hpp"
-#include "relgrad/linalg/fourier.hpp"
-#include "relgrad/spectral/spectral.hpp"
+#include "spectral/spectral.hpp"
 
 namespace relgrad {
 

@@ -2,7 +2,7 @@
 /// A matrix at every frequency of the cosine transform, as a layer (spectral/spectral.hpp). Its
 /// gradient is the relative one, exact.
 #include "relgrad/model/layer.hpp"
-#include "relgrad/spectral/spectral.hpp"
+#include "spectral/spectral.hpp"
 
 namespace relgrad {
 

@@ -3,7 +3,7 @@
 /// sample, x = (x1, x2), and map x2 given x1; a split lets the second half leave the flow.
 #include <array>
 
-#include "relgrad/coupling/affine.hpp"
+#include "coupling/affine.hpp"
 #include "relgrad/model/latent.hpp"
 #include "relgrad/model/layer.hpp"
 

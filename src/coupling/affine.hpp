@@ -9,9 +9,9 @@
 #include <cstdint>
 #include <span>
 
+#include "coupling/net.hpp"
 #include "relgrad/core/exact_sum.hpp"
 #include "relgrad/core/types.hpp"
-#include "relgrad/coupling/net.hpp"
 #include "relgrad/linalg/products.hpp"
 
 namespace relgrad {

@@ -1,6 +1,6 @@
 #pragma once
 /// Actnorm as a layer (coupling/actnorm.hpp).
-#include "relgrad/coupling/actnorm.hpp"
+#include "coupling/actnorm.hpp"
 #include "relgrad/model/layer.hpp"
 
 namespace relgrad {

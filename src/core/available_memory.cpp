@@ -1,4 +1,4 @@
-#include "checkpoint/available_memory.hpp"
+#include "core/available_memory.hpp"
 
 #include <algorithm>
 #include <fstream>

@@ -3,7 +3,7 @@
 /// arXiv 1906.04032, section 3.1): from (x0, y0) with slope d0 to (x0 + w, y0 + h) with slope d1.
 #include <cmath>
 
-#include "relgrad/core/simd_math.hpp"
+#include "core/simd_math.hpp"
 
 namespace relgrad {
 

@@ -5,7 +5,7 @@
 #include <span>
 #include <string_view>
 
-#include "relgrad/convolution/convolution.hpp"
+#include "convolution/convolution.hpp"
 #include "relgrad/core/types.hpp"
 #include "relgrad/linalg/products.hpp"
 

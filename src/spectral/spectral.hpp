@@ -15,9 +15,9 @@
 #include <span>
 #include <vector>
 
+#include "linalg/fourier.hpp"
 #include "relgrad/core/exact_sum.hpp"
 #include "relgrad/core/types.hpp"
-#include "relgrad/linalg/fourier.hpp"
 
 namespace relgrad {
 
