@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 
+#include "core/stopwatch.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/partition.hpp"
 #include "relgrad/core/random.hpp"
-#include "start/model.hpp"
+#include "translate/translate.hpp"
 #include "tuning/determinism.hpp"
 #include "tuning/product_choice.hpp"
 
@@ -106,10 +106,9 @@ void BenchFixture<T>::run() {
 
 template <class T>
 double BenchFixture<T>::milliseconds() {
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   run();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
-      .count();
+  return 1e3 * watch.seconds();
 }
 
 template struct BenchFixture<float>;

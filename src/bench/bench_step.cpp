@@ -18,6 +18,8 @@
 #include "relgrad/mpi/agreement.hpp"
 #include "run/json_report.hpp"
 #include "start/model.hpp"
+#include "run/run_directory.hpp"
+#include "translate/translate.hpp"
 #include "tuning/determinism.hpp"
 #include "tuning/product_choice.hpp"
 

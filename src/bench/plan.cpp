@@ -12,8 +12,7 @@
 #include "relgrad/core/error.hpp"
 #include "relgrad/mpi/agreement.hpp"
 #include "run/json_report.hpp"
-#include "start/model.hpp"
-#include "step/update.hpp"
+#include "translate/translate.hpp"
 #include "tuning/compute_rates.hpp"
 #include "tuning/exchange_choice.hpp"
 

@@ -104,7 +104,7 @@ nlohmann::ordered_json machine_facts(const fs::path& root) {
           {"load", or_unknown(load.substr(0, load.find(' ')))},
           {"memory", mebibytes(value_of(root / "proc/meminfo", "MemTotal"))},
           {"available", mebibytes(value_of(root / "proc/meminfo", "MemAvailable"))},
-          {"within_cgroup", in_mebibytes(checkpoint::available_memory(root))},
+          {"within_cgroup", in_mebibytes(available_memory(root))},
           {"huge_pages",
            or_unknown(chosen(first_line(root / "sys/kernel/mm/transparent_hugepage/enabled")))}};
 }

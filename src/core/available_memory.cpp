@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-namespace relgrad::checkpoint {
+namespace relgrad {
 namespace {
 
 namespace fs = std::filesystem;
@@ -75,4 +75,4 @@ std::uint64_t available_memory(const fs::path& root) {
   return available;
 }
 
-}  // namespace relgrad::checkpoint
+}  // namespace relgrad

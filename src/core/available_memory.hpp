@@ -3,11 +3,11 @@
 #include <cstdint>
 #include <filesystem>
 
-namespace relgrad::checkpoint {
+namespace relgrad {
 
 /// Bytes: what the kernel calls available, or less where a control group (SLURM's --mem) sets a
 /// limit; file pages it could drop count as free. The largest number there is where nothing tells.
 /// @param root  "/" but in tests: where proc/ and sys/ are looked for
 std::uint64_t available_memory(const std::filesystem::path& root = "/");
 
-}  // namespace relgrad::checkpoint
+}  // namespace relgrad

@@ -14,6 +14,7 @@
 #include "relgrad/core/log.hpp"
 #include "relgrad/mpi/agreement.hpp"
 #include "start/model.hpp"
+#include "translate/translate.hpp"
 
 namespace relgrad {
 

@@ -7,7 +7,6 @@
 #include "relgrad/checkpoint/checkpoint.hpp"
 #include "relgrad/data/dataset.hpp"
 #include "relgrad/exchange/exchange.hpp"
-#include "relgrad/gradient/backward.hpp"
 #include "relgrad/model/flow.hpp"
 #include "relgrad/transform/transform.hpp"
 
@@ -20,9 +19,6 @@ struct Model {
   std::unique_ptr<Flow<T>> flow;
 };
 
-/// @param tracks_log_abs_det  steps tell the change of log|det|
-GradientOptions gradient_options_of(const TrainOptions& options, bool tracks_log_abs_det = false);
-
 /// Collective. The model of a run before its first step. A transform that has something to fit is
 /// fitted in one pass over the training split (each rank its part, counts are added), and the flow
 /// is initialised.
@@ -34,21 +30,6 @@ Model<T> build_model(const TrainOptions& options, const DatasetInfo& dataset,
                      const SplitReader& train, const Products& products,
                      const mpi::Communicator& comm, RowGroup<T>* row_group = nullptr,
                      const std::vector<checkpoint::Found>& resumed = {});
-
-/// Channels x height x width of images; D x 1 x 1 of other data.
-SampleShape sample_shape_of(const DatasetInfo& data);
-
-/// An element-wise layer of `kind` with the numbers that the options give it.
-LayerSpec activation_spec(const std::string& kind, const TrainOptions& options);
-
-/// The flow that --model or the short forms (--layers, --activation, ...) say.
-/// @throws UsageError
-FlowSpec flow_spec_of(const TrainOptions& options, const DatasetInfo& data);
-/// How many of its layers are full D x D matrices.
-Index linear_layers(const FlowSpec& spec);
-/// `options` with --layers and --activation that have as many full layers as `spec`: what a choice
-/// by the cost of full layers goes by. 0 layers where there are none.
-TrainOptions with_full_layers_of(const FlowSpec& spec, const TrainOptions& options);
 
 /// What a manifest says of a model ("model" in a checkpoint's state).
 nlohmann::json describe(const FlowSpec& flow, const TransformOptions& transform,

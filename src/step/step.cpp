@@ -1,34 +1,22 @@
 #include "step/step.hpp"
 
 #include <algorithm>
-#include <chrono>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <utility>
 
+#include "core/stopwatch.hpp"
 #include "relgrad/core/exact_sum.hpp"
 #include "relgrad/likelihood/log_likelihood.hpp"
 
 namespace relgrad {
 
-static_assert(sizeof(StepStatus) == 8 * sizeof(double), "flat() sees every member");
-
 namespace {
 
 // A sample's log-likelihood beyond 2^30 nats counts as that much in the progress report.
 constexpr int likelihood_bits = 30;
-
-class Stopwatch {
- public:
-  double lap() {
-    const auto now = Clock::now();
-    return std::chrono::duration<double>(now - std::exchange(last_, now)).count();
-  }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  Clock::time_point last_ = Clock::now();
-};
 
 }  // namespace
 
@@ -69,7 +57,9 @@ StepStatus TrainStep<T>::look(const PreparedBatch<T>* batch, const StepWishes& w
   }
   seconds_.forward += watch.lap() - take_exchange_seconds();
   heartbeat_->at(Place::sum);
-  comm_->allreduce_sum(status.flat());
+  auto sums = std::bit_cast<std::array<double, sizeof(StepStatus) / sizeof(double)>>(status);
+  comm_->allreduce_sum(sums);
+  status = std::bit_cast<StepStatus>(sums);
   seconds_.wait += watch.lap();
   return status;
 }

@@ -1,21 +1,20 @@
 #pragma once
 /// One step of training: forward, one small allreduce for every decision, backward, update.
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <utility>
 
+#include "core/heartbeat.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/gradient/backward.hpp"
 #include "relgrad/mpi/communicator.hpp"
-#include "run/watchdog.hpp"
 #include "step/batches.hpp"
 #include "step/update.hpp"
 
 namespace relgrad {
 
-/// What all ranks know after a step's allreduce: sums over ranks.
+/// What all ranks know after a step's allreduce: sums over ranks. Nothing but doubles.
 struct StepStatus {
   double log_likelihood = 0;       // nats, data units, WITHOUT sum_k log|det W_k|
   double transform_log_slope = 0;  // the part of log_likelihood that is the fixed transform's
@@ -25,7 +24,6 @@ struct StepStatus {
   double save = 0;       // > 0: the root wants a checkpoint
   double written = 0;    // ranks whose part of the save under way is on disk
   double trouble = 0;    // ranks whose local work failed
-  std::span<double> flat() { return {&log_likelihood, 8}; }
 };
 
 /// What this rank brings to a step's allreduce beside its batch.

@@ -3,21 +3,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <functional>
 #include <vector>
 
-#include "relgrad/core/error.hpp"
+#include "core/stopwatch.hpp"
 #include "relgrad/gradient/buffer.hpp"
-#include "relgrad/mpi/agreement.hpp"
 #include "step/small_sums.hpp"
 
 namespace relgrad {
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 /// The part of parameter `id` that holds columns from `col_begin`, with its gradient's sum.
 template <class T>
@@ -165,9 +161,8 @@ class FusedUpdate final : public SummedUpdate<T> {
   }
 
   void apply(const UpdateTile<T>& tile, double lr) {
-    const auto start = Clock::now();
+    const TimedScope timed(this->optimizer_seconds_);
     optimizer_.apply(tile, small_.numbers().step, small_.numbers().samples, lr);
-    this->optimizer_seconds_ += std::chrono::duration<double>(Clock::now() - start).count();
   }
 
   std::vector<PerSampleTerm<T>> small_terms_;
@@ -216,7 +211,7 @@ class ClippedUpdate final : public SummedUpdate<T> {
     }
     const StepNumbers& numbers = small_.numbers();
     gradient_.add_per_sample_terms(numbers.samples);
-    const auto start = Clock::now();
+    const TimedScope timed(this->optimizer_seconds_);
     const double norm = std::sqrt(square_of_norm()) / numbers.samples;
     // Dividing by more samples scales the mean gradient down to the limit.
     small_.set_divisor(numbers.samples * std::max(1.0, norm / clip_norm_));
@@ -226,7 +221,6 @@ class ClippedUpdate final : public SummedUpdate<T> {
           tile_of(*store_, id, 0, std::span<const T>(gradient_.sum(id)), PerSampleTerm<T>{}),
           numbers.step, small_.divisor(), lr_of(store_->info(id), numbers));
     }
-    this->optimizer_seconds_ += std::chrono::duration<double>(Clock::now() - start).count();
     gradient.finish(small_);
   }
 
@@ -252,24 +246,6 @@ class ClippedUpdate final : public SummedUpdate<T> {
 };
 
 }  // namespace
-
-OptimizerOptions optimizer_options_of(const TrainOptions& options) {
-  if (options.optimizer == "natural" && options.gradient != "relative") {
-    mpi::throw_on_all_ranks(UsageError(
-        fmt::format("--optimizer: natural scales the relative gradient; --gradient {} has none",
-                    options.gradient)));
-  }
-  if (options.optimizer == "natural" && options.clip_norm > 0) {
-    mpi::throw_on_all_ranks(UsageError(
-        "--clip-norm: natural steps are already scaled; use --warmup or a smaller --lr"));
-  }
-  return {parse_optimizer_kind(options.optimizer),
-          options.momentum,
-          options.beta1,
-          options.beta2,
-          options.epsilon,
-          options.weight_decay};
-}
 
 template <class T>
 std::string why_log_abs_det_is_not_tracked(OptimizerKind optimizer, GradientKind gradient,

@@ -3,7 +3,6 @@
 /// parameters.
 #include <memory>
 
-#include "options/options.hpp"
 #include "relgrad/exchange/exchange.hpp"
 #include "relgrad/gradient/backward.hpp"
 #include "relgrad/model/flow.hpp"
@@ -25,8 +24,6 @@ class Update : public GradientSink<T> {
  protected:
   double optimizer_seconds_ = 0;
 };
-
-OptimizerOptions optimizer_options_of(const TrainOptions& options);
 
 /// Why the change of log|det| cannot be had from the factors of a step (MATH section 2), in a few
 /// words; empty: it can.

@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <cmath>
 
+#include "core/stopwatch.hpp"
 #include "evaluation/evaluation.hpp"
 #include "options/option_table.hpp"
 #include "relgrad/core/activity.hpp"
@@ -27,6 +27,7 @@
 #include "start/whitening.hpp"
 #include "step/step.hpp"
 #include "train/announce.hpp"
+#include "translate/translate.hpp"
 #include "tuning/determinism.hpp"
 #include "tuning/product_choice.hpp"
 #include "tuning/sharing.hpp"
@@ -34,12 +35,6 @@
 namespace relgrad {
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 SplitReader open_split(const std::string& data, const DatasetInfo& dataset,
                        const std::string& split, const mpi::Communicator& comm) {
@@ -181,7 +176,7 @@ class Trainer {
   const PreparedBatch<T>* batch_ = nullptr;  // the last one looked at
   RunState state_;
   double total_samples_ = 0;
-  Clock::time_point start_ = Clock::now();
+  Stopwatch since_start_;
   double longest_validation_ = 0;  // seconds
   StopRequests stops_;
 };
@@ -217,12 +212,12 @@ StepStatus Trainer<T>::look(const DataPosition& position, const StepWishes& wish
   heartbeat_.begin_step(state_.step);
   heartbeat_.at(Place::data);
   batch_ = nullptr;
-  const auto data_start = Clock::now();
+  const Stopwatch watch;
   const auto trouble = mpi::trouble_in([&] {
     faults_.break_data(state_.step);
     batch_ = &source_.at(position);
   });
-  step_.add_data_seconds(seconds_since(data_start));
+  step_.add_data_seconds(watch.seconds());
   faults_.hang(state_.step);
   batch_ = faults_.poisoned(state_.step, batch_);
   const StepStatus status = step_.look(batch_, wishes);
@@ -438,7 +433,7 @@ int Trainer<T>::done() {
   if (saver_.last_step() != state_.step) settle();
   save_validated(&Trainer::validate);
   write_status("done", 0);
-  announce_end(options_, state_, seconds_since(start_));
+  announce_end(options_, state_, since_start_.seconds());
   return 0;
 }
 

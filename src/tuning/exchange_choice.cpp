@@ -10,8 +10,7 @@
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
 #include "relgrad/mpi/agreement.hpp"
-#include "start/model.hpp"
-#include "step/update.hpp"
+#include "translate/translate.hpp"
 #include "tuning/compute_rates.hpp"
 #include "tuning/determinism.hpp"
 
@@ -66,7 +65,7 @@ StepShape shape_of(const TrainOptions& options, Index dimension, int ranks) {
 double memory_a_rank(const mpi::Communicator& comm) {
   const std::vector<std::string> hosts = comm.allgather_strings(mpi::host_name());
   const auto here = static_cast<double>(std::ranges::count(hosts, mpi::host_name()));
-  double least = -static_cast<double>(checkpoint::available_memory()) / here;
+  double least = -static_cast<double>(available_memory()) / here;
   comm.allreduce_max(std::span(&least, 1));
   return -least;
 }

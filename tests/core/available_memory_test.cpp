@@ -6,7 +6,7 @@
 
 #include "support/temporary_directory.hpp"
 
-namespace relgrad::checkpoint {
+namespace relgrad {
 namespace {
 
 namespace fs = std::filesystem;
@@ -55,4 +55,4 @@ TEST(AvailableMemory, ReadsGroupsOfVersion1) {
 TEST(AvailableMemory, OfThisMachineIsMoreThanNothing) { EXPECT_GT(available_memory(), mib); }
 
 }  // namespace
-}  // namespace relgrad::checkpoint
+}  // namespace relgrad
