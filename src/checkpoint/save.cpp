@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <chrono>
 #include <cstring>
 #include <system_error>
 #include <thread>
@@ -14,6 +13,7 @@
 #include "checkpoint/fault.hpp"
 #include "checkpoint/manifest.hpp"
 #include "core/available_memory.hpp"
+#include "core/stopwatch.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/mpi/agreement.hpp"
 
@@ -30,20 +30,6 @@ void check_arguments(std::int64_t step, const std::vector<ConstBlock>& blocks) {
       throw ShapeError("checkpoint: " + block.name + " has no data");
   }
 }
-
-class Stopwatch {
- public:
-  explicit Stopwatch(double& seconds) : seconds_(&seconds) {}
-  ~Stopwatch() {
-    *seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  }
-  Stopwatch(const Stopwatch&) = delete;
-  Stopwatch& operator=(const Stopwatch&) = delete;
-
- private:
-  double* seconds_;
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
 
 }  // namespace
 
@@ -67,7 +53,7 @@ class Save::Attempt {
   Attempt& operator=(const Attempt&) = delete;
 
   void start(const std::vector<ConstBlock>& blocks, Writing writing) {
-    const Stopwatch watch(result_.seconds);
+    const TimedScope timed(result_.seconds);
     try {
       prepare();
       create(blocks);
@@ -83,7 +69,7 @@ class Save::Attempt {
 
   SaveResult finish() {
     {
-      const Stopwatch watch(result_.seconds);
+      const TimedScope timed(result_.seconds);
       if (thread_.joinable()) thread_.join();
       staged_.reset();
       if (!abandoned_) {
@@ -131,7 +117,7 @@ class Save::Attempt {
   void write(Writing writing) {
     const auto work = [this] {
       {
-        const Stopwatch watch(writing_seconds_);
+        const TimedScope timed(writing_seconds_);
         trouble_ = mpi::trouble_in([&] {
           if (writes()) report_ = report_of(job_, write_shard(job_));
         });

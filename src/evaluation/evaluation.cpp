@@ -3,12 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <numbers>
 #include <numeric>
-#include <utility>
 
+#include "core/stopwatch.hpp"
 #include "evaluation/reconstruction.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/partition.hpp"
@@ -120,17 +119,14 @@ void add(std::vector<Sums>& blocks, std::int64_t first_row, const std::vector<do
   }
 }
 
-Sums total_of(std::vector<Sums> blocks, const mpi::Communicator& comm) {
-  static_assert(sizeof(Sums) == 5 * sizeof(double));
-  // exact: one rank has a block's sums, the others 0
-  comm.allreduce_sum(std::span(&blocks[0].nats, 5 * blocks.size()));
+Sums total_of(const std::vector<Sums>& blocks, const mpi::Communicator& comm) {
   Sums total;
-  for (const Sums& block : blocks) {
-    total.nats += block.nats;
-    total.squares += block.squares;
-    total.logit_nats += block.logit_nats;
-    total.count += block.count;
-    total.nonfinite += block.nonfinite;
+  for (double Sums::*const member :
+       {&Sums::nats, &Sums::squares, &Sums::logit_nats, &Sums::count, &Sums::nonfinite}) {
+    std::vector<double> of_blocks;
+    for (const Sums& block : blocks) of_blocks.push_back(block.*member);
+    comm.allreduce_sum(of_blocks);  // exact: one rank has a block's sums, the others 0
+    total.*member = std::accumulate(of_blocks.begin(), of_blocks.end(), 0.0);
   }
   return total;
 }
@@ -212,7 +208,7 @@ template <class T>
 Evaluation evaluate_split(const Model<T>& model, const SplitReader& split,
                           const EvaluationRequest& request, const mpi::Communicator& comm,
                           const ScoreSink& scores, const LatentSink<T>& latents) {
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   const double log_abs_det = shared_log_abs_det(*model.flow, comm);
   const std::int64_t rows = static_cast<std::int64_t>(split.rows());
   const std::int64_t wanted = request.samples > 0 ? std::min(rows, request.samples) : rows;
@@ -244,10 +240,10 @@ Evaluation evaluate_split(const Model<T>& model, const SplitReader& split,
     });
   }
   mpi::agree(comm, evaluator->trouble());
-  Evaluation result = from_sums(total_of(std::move(block_sums), comm), center, split, request);
+  Evaluation result = from_sums(total_of(block_sums, comm), center, split, request);
   result.log_abs_det_nats = log_abs_det;
   result.inverse_error = inverse_error(*model.flow);
-  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  result.seconds = watch.seconds();
   return result;
 }
 

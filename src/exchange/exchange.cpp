@@ -4,10 +4,10 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 #include <vector>
 
+#include "core/stopwatch.hpp"
 #include "relgrad/core/error.hpp"
 
 namespace relgrad {
@@ -49,10 +49,8 @@ class ExchangeBase : public Exchange<T> {
 
   template <class Work>
   void timed(std::size_t elements, const Work& work) {
-    const auto start = std::chrono::steady_clock::now();
+    const TimedScope timed(this->cost_.seconds);
     work();
-    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-    this->cost_.seconds += spent.count();
     this->cost_.bytes_sent += static_cast<std::int64_t>(elements * sizeof(T));
   }
 

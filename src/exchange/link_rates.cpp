@@ -1,9 +1,10 @@
 #include "exchange/link_rates.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <vector>
+
+#include "core/stopwatch.hpp"
 
 namespace relgrad {
 
@@ -85,10 +86,9 @@ Spread seconds_on_all_ranks(const mpi::Communicator& comm, const std::function<v
   std::vector<double> seconds;
   for (int i = 0; i < repetitions; ++i) {
     comm.barrier();
-    const auto start = std::chrono::steady_clock::now();
+    const Stopwatch watch;
     work();
-    seconds.push_back(
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    seconds.push_back(watch.seconds());
   }
   comm.allreduce_max(seconds);
   return spread_of(seconds);

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "exchange/stopwatch.hpp"
+#include "core/stopwatch.hpp"
 #include "linalg/factor_error.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/mpi/agreement.hpp"
@@ -45,7 +45,7 @@ MpiRowGroup<T>::MpiRowGroup(const mpi::Communicator& world, int row_groups)
 
 template <class T>
 std::optional<typename RowGroup<T>::Samples> MpiRowGroup<T>::begin_batch(Index count) {
-  const Stopwatch watch(cost_);
+  const TimedScope timed(cost_.seconds);
   counts_.clear();
   Index total = 0;
   Index before = 0;
@@ -67,7 +67,7 @@ std::vector<std::int64_t> MpiRowGroup<T>::row_counts(Index dimension, Index colu
 
 template <class T>
 void MpiRowGroup<T>::spread(const ConstMatrixMap<T>& samples, MatrixMap<T> own) {
-  const Stopwatch watch(cost_);
+  const TimedScope timed(cost_.seconds);
   const std::vector<std::int64_t> send_counts = row_counts(samples.rows(), samples.cols());
   std::vector<std::int64_t> receive_counts;
   for (const Index count : counts_) receive_counts.push_back(own.rows() * count);
@@ -87,7 +87,7 @@ void MpiRowGroup<T>::spread(const ConstMatrixMap<T>& samples, MatrixMap<T> own) 
 template <class T>
 void MpiRowGroup<T>::reduce_scatter(const ConstMatrixMap<T>& partial, MatrixMap<T> own) {
   if (partial.cols() == 0) return;  // of the whole group
-  const Stopwatch watch(cost_);
+  const TimedScope timed(cost_.seconds);
   pieces_.resize(static_cast<std::size_t>(partial.size()));
   Index filled = 0;
   for (int r = 0; r < size(); ++r) {
@@ -104,7 +104,7 @@ void MpiRowGroup<T>::reduce_scatter(const ConstMatrixMap<T>& partial, MatrixMap<
 template <class T>
 void MpiRowGroup<T>::allgather(const ConstMatrixMap<T>& own, MatrixMap<T> all) {
   if (all.cols() == 0) return;
-  const Stopwatch watch(cost_);
+  const TimedScope timed(cost_.seconds);
   pieces_.resize(static_cast<std::size_t>(all.size()));
   row_.allgather(span_of(own), std::span(pieces_.data(), static_cast<std::size_t>(all.size())),
                  row_counts(all.rows(), all.cols()));
@@ -121,7 +121,7 @@ void MpiRowGroup<T>::allgather(const ConstMatrixMap<T>& own, MatrixMap<T> all) {
 template <class T>
 typename RowGroup<T>::Columns MpiRowGroup<T>::allgather_columns(
     const ConstMatrixMap<T>& own, std::span<const Index> coordinates) {
-  const Stopwatch watch(cost_);
+  const TimedScope timed(cost_.seconds);
   std::vector<std::int64_t> ones;  // one number a column
   std::vector<std::int64_t> counts;
   Range mine{0, 0};
@@ -147,7 +147,7 @@ typename RowGroup<T>::Columns MpiRowGroup<T>::allgather_columns(
 template <class T>
 void MpiRowGroup<T>::sum(std::span<double> values) {
   if (values.empty()) return;
-  const Stopwatch watch(cost_);
+  const TimedScope timed(cost_.seconds);
   row_.allreduce_sum(values);
   cost_.bytes_sent += static_cast<std::int64_t>(values.size_bytes());
 }

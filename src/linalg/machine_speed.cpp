@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 
+#include "core/stopwatch.hpp"
 #include "linalg/kernels/machine_speed_kernels.hpp"
 #include "relgrad/core/huge_page_buffer.hpp"
 #include "relgrad/core/partition.hpp"
@@ -14,12 +14,6 @@
 namespace relgrad {
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 constexpr std::size_t mebibyte = std::size_t{1} << 20U;
 
@@ -40,9 +34,9 @@ double measure_peak_flops() {
   {
     float sink = 0;
 #pragma omp barrier
-    const auto start = Clock::now();
+    const Stopwatch watch;
     flops += kernels::multiply_adds(rounds, &sink);
-    seconds = std::max(seconds, seconds_since(start));
+    seconds = std::max(seconds, watch.seconds());
     volatile float kept = sink;
     static_cast<void>(kept);
   }
@@ -72,7 +66,7 @@ double StreamingBandwidth::measure() {
   constexpr std::size_t piece = 8 * mebibyte / sizeof(float);
   const std::size_t begin = a.next;
   a.next = begin + piece < a.count ? begin + piece : 0;
-  const auto start = Clock::now();
+  const Stopwatch watch;
 #pragma omp parallel
   {
     const Range own =
@@ -81,7 +75,7 @@ double StreamingBandwidth::measure() {
     kernels::stream(a.w.get() + first, a.m.get() + first, a.v.get() + first,
                     static_cast<std::size_t>(own.size()));
   }
-  return static_cast<double>(6 * piece * sizeof(float)) / seconds_since(start);
+  return static_cast<double>(6 * piece * sizeof(float)) / watch.seconds();
 }
 
 }  // namespace relgrad

@@ -1,11 +1,11 @@
 #include "linalg/product_timing.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <limits>
 #include <random>
 
+#include "core/stopwatch.hpp"
 #include "linalg/bf16_products.hpp"
 #include "linalg/kernels/bf16.hpp"
 
@@ -79,7 +79,7 @@ double ProductTimer<T>::seconds(const Products& products) {
   ReadNext<T> read_next{};
   if (is_outer_)
     read_next = {beside_[0].data() + next, beside_[1].data() + next, beside_[2].data() + next};
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   products.gemm(part_.op_a, part_.op_b, part_.m, part_.n, part_.k,
                 is_outer_ ? weights_.data() : a(), lda_, samples_.data(), ldb_, Onto::zero,
                 result_.data(), part_.m, read_next);
@@ -89,8 +89,7 @@ double ProductTimer<T>::seconds(const Products& products) {
     for (std::size_t i = 0; i < step; i += 16) sum += block[i];  // a line of cache each
     sink_ += static_cast<double>(sum);
   }
-  const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-  return spent.count() * shape_.flops() / part_.flops();
+  return watch.seconds() * shape_.flops() / part_.flops();
 }
 
 template <class T>

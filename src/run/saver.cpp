@@ -8,23 +8,6 @@
 
 namespace relgrad {
 
-/// Adds its own lifetime to the seconds that saves have taken.
-template <class T>
-class Saver<T>::Clocked {
- public:
-  explicit Clocked(Saver& saver) : saver_(&saver) {}
-  ~Clocked() {
-    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start_;
-    saver_->seconds_ += spent.count();
-  }
-  Clocked(const Clocked&) = delete;
-  Clocked& operator=(const Clocked&) = delete;
-
- private:
-  Saver* saver_;
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
-
 template <class T>
 Saver<T>::Saver(const TrainOptions& options, RunCheckpoints<T>& checkpoints, Heartbeat& heartbeat,
                 std::function<void(const checkpoint::SaveResult&)> ended)
@@ -35,17 +18,16 @@ Saver<T>::Saver(const TrainOptions& options, RunCheckpoints<T>& checkpoints, Hea
 
 template <class T>
 bool Saver<T>::is_due() const {
-  const std::chrono::duration<double> since = std::chrono::steady_clock::now() - last_;
-  return !under_way_ && (!has_begun_ || since.count() >= options_->save_every_seconds);
+  return !under_way_ && (!has_begun_ || since_last_.seconds() >= options_->save_every_seconds);
 }
 
 template <class T>
 void Saver<T>::begin(const RunState& state) {
   if (last_step_ == state.step || (under_way_ && under_way_->step() == state.step)) return;
   finish();
-  const Clocked clocked(*this);
+  const TimedScope timed(seconds_);
   heartbeat_->at(Place::checkpoint);
-  last_ = std::chrono::steady_clock::now();
+  since_last_.lap();
   has_begun_ = true;
   under_way_.emplace(checkpoints_->begin(state, options_->background_save
                                                     ? checkpoint::Writing::in_background
@@ -56,7 +38,7 @@ void Saver<T>::begin(const RunState& state) {
 template <class T>
 void Saver<T>::finish() {
   if (!under_way_) return;
-  const Clocked clocked(*this);
+  const TimedScope timed(seconds_);
   conclude(false);
 }
 
@@ -66,7 +48,7 @@ void Saver<T>::save_now(const RunState& state) {
     finish();
     if (last_step_ == state.step) return;
   }
-  const Clocked clocked(*this);
+  const TimedScope timed(seconds_);
   if (!under_way_) {
     heartbeat_->at(Place::checkpoint);
     under_way_.emplace(checkpoints_->begin(state, checkpoint::Writing::at_once));

@@ -1,10 +1,10 @@
 #pragma once
 /// When a run saves, and what it says of it: at most one save is under way, beside training.
-#include <chrono>
 #include <functional>
 #include <optional>
 #include <utility>
 
+#include "core/stopwatch.hpp"
 #include "run/run_checkpoints.hpp"
 #include "run/save_report.hpp"
 #include "run/watchdog.hpp"
@@ -44,7 +44,6 @@ class Saver {
   double take_seconds() { return std::exchange(seconds_, 0.0); }
 
  private:
-  class Clocked;
   void conclude(bool must);
 
   const TrainOptions* options_;
@@ -54,7 +53,7 @@ class Saver {
   std::optional<checkpoint::Save> under_way_;
   std::int64_t last_step_ = -1;
   bool has_begun_ = false;
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+  Stopwatch since_last_;
   double seconds_ = 0;
   SaveReport report_;
 };
