@@ -69,17 +69,16 @@ TEST(Update, EveryExchangeEndsWithTheSameParametersOnEveryRank) {
       const std::vector<double> values = train(setting, 3);
 
       EXPECT_LT(distance(values, dense), 1e-12) << name;
-      double most = values[5];
-      comm.allreduce_max(std::span(&most, 1));
-      double least = -values[5];
-      comm.allreduce_max(std::span(&least, 1));
-      EXPECT_EQ(most, -least) << name;
+      std::vector<double> most = values;
+      comm.allreduce_max(most);
+      EXPECT_EQ(values, most) << name;
     }
   }
 }
 
 TEST(Update, RanksThatShareEveryWeightByColumnsEndWithTheSameParameters) {
   const int ranks = mpi::Communicator::world().world_size();
+  if (ranks == 1) GTEST_SKIP() << "one rank shares nothing";
   for (const double clip_norm : {0.0, 0.1}) {
     Setting setting;
     setting.optimizer.weight_decay = 0.1;
@@ -149,6 +148,7 @@ TEST(Update, EveryExchangeLearnsTheSameInverses) {
 
 TEST(Update, OfNaturalStepsIsTheSameWhereRanksShareEveryWeightByColumns) {
   const int ranks = mpi::Communicator::world().world_size();
+  if (ranks == 1) GTEST_SKIP() << "one rank shares nothing";
   Setting setting;
   setting.optimizer.kind = OptimizerKind::natural;
   setting.samples = 10;

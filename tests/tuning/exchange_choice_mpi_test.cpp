@@ -45,8 +45,6 @@ TEST_F(ExchangeChoiceTest, BytesThatAStepSendsAreThoseOfTheModel) {
     const StepCost cost =
         step_cost(time.choice, shape_of(train, 24, ranks_), ComputeRates(), GridLinks());
     EXPECT_EQ(static_cast<double>(time.bytes_sent), cost.bytes_sent) << time.choice.text();
-    EXPECT_GE(time.median_ms, time.min_ms);
-    EXPECT_LE(time.median_ms, time.max_ms);
   }
 }
 
