@@ -8,10 +8,10 @@
 
 #include "commands/image_grid.hpp"
 #include "commands/score_file.hpp"
-#include "relgrad/core/escaped.hpp"
-#include "relgrad/core/files.hpp"
 #include "hdf5/file.hpp"
 #include "relgrad/core/error.hpp"
+#include "relgrad/core/escaped.hpp"
+#include "relgrad/core/files.hpp"
 #include "relgrad/core/log.hpp"
 #include "relgrad/exchange/row_group.hpp"
 #include "relgrad/likelihood/log_likelihood.hpp"

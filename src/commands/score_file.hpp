@@ -6,8 +6,8 @@
 #include <span>
 #include <vector>
 
-#include "relgrad/core/files.hpp"
 #include "hdf5/file.hpp"
+#include "relgrad/core/files.hpp"
 #include "relgrad/core/partition.hpp"
 #include "relgrad/core/types.hpp"
 #include "relgrad/mpi/communicator.hpp"

@@ -5,8 +5,8 @@
 #include <cstring>
 #include <mutex>
 
-#include "relgrad/core/activity.hpp"
 #include "hdf5/file.hpp"
+#include "relgrad/core/activity.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/data/dataset.hpp"
 
