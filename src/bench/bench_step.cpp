@@ -18,7 +18,6 @@
 #include "relgrad/mpi/agreement.hpp"
 #include "run/json_report.hpp"
 #include "run/run_directory.hpp"
-#include "start/model.hpp"
 #include "translate/translate.hpp"
 #include "tuning/determinism.hpp"
 #include "tuning/product_choice.hpp"

@@ -27,6 +27,7 @@ namespace baseline {
 #pragma GCC target("avx2,fma")
 namespace avx2 {
 #define RELGRAD_VECTOR_BYTES 32
+#include "convolution/kernels/convolution_body.hpp"
 #undef RELGRAD_VECTOR_BYTES
 }  // namespace avx2
 #pragma GCC pop_options
@@ -35,6 +36,7 @@ namespace avx2 {
 #pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,prefer-vector-width=512")
 namespace avx512 {
 #define RELGRAD_VECTOR_BYTES 64
+#include "convolution/kernels/convolution_body.hpp"
 #undef RELGRAD_VECTOR_BYTES
 }  // namespace avx512
 #pragma GCC pop_options

@@ -125,6 +125,7 @@ namespace avx2 {
 namespace avx512 {
 #define RELGRAD_VECTOR_BYTES 64
 #define RELGRAD_TILE_COLUMNS 12
+#include "linalg/kernels/ordered_gemm_body.hpp"
 #undef RELGRAD_VECTOR_BYTES
 #undef RELGRAD_TILE_COLUMNS
 }  // namespace avx512
