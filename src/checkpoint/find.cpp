@@ -56,7 +56,8 @@ std::vector<Found> list(const fs::path& run_directory, std::vector<std::string>*
     } catch (const CheckpointError& error) {
       // One that a running job removed meanwhile was never a candidate.
       std::error_code ignored;
-      if (rejected != nullptr && fs::exists(path, ignored)) rejected->push_back(error.what());
+      const bool is_there = fs::exists(fs::symlink_status(path, ignored));
+      if (rejected != nullptr && is_there) rejected->push_back(error.what());
     }
   }
   std::ranges::reverse(all);

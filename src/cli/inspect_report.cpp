@@ -209,7 +209,8 @@ std::vector<std::string> problems_of(const checkpoint::Found& found) {
     const std::optional<std::string> before = manifest_now();
     std::vector<std::string> problems = checkpoint::verify(found);
     std::error_code ignored;
-    if (problems.empty() || !fs::exists(found.directory, ignored)) return {};
+    const bool is_there = fs::exists(fs::symlink_status(found.directory, ignored));
+    if (problems.empty() || !is_there) return {};
     if (manifest_now() == before || look == most_looks) return problems;
   }
 }

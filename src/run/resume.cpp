@@ -357,6 +357,7 @@ std::string config_text(const TrainOptions& options) {
                      "#   relgrad train --config config.ini --run ANOTHER-DIRECTORY\n";
   std::string group;
   for (const OptionDescription& option : train_option_table()) {
+    if (option.is_retired) continue;
     if (option.group != group) text += fmt::format("\n# {}\n", option.group);
     group = option.group;
     text += option_line(option.name, option.get(options));
