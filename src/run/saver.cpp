@@ -59,7 +59,7 @@ void Saver<T>::save_now(const RunState& state) {
 template <class T>
 void Saver<T>::save_again(const RunState& state) {
   finish();
-  const Clocked clocked(*this);
+  const TimedScope timed(seconds_);
   heartbeat_->at(Place::checkpoint);
   under_way_.emplace(checkpoints_->begin(state, checkpoint::Writing::at_once));
   conclude(false);

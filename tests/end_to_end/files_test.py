@@ -74,7 +74,7 @@ class Checkpoint(support.Test):
             run = self.folder / str(ranks)
             result = support.run("train", "--data", data, "--run", run, "--max-seconds", 1e-9,
                                  ranks=ranks)
-            self.assertEqual(result.code, 75, str(result))
+            self.assertEqual(result.code, 0, str(result))
             hashes.append({t["name"]: t["hash"] for t in
                            support.manifest(checkpoints(run)[-1])["tensors"]})
         self.assertEqual(*hashes)  # at step 0 nothing has been summed: the same bits

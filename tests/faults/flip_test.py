@@ -203,7 +203,7 @@ class Data(faults.Test):
                 self.assertIn(result.code, (0, 3), str(result))
                 words = ["train", "--data", data, "--run", self.folder / "run"]
                 trained = run(*words, "--max-seconds", 1e-6)
-                self.assertIn(trained.code, (75, 3), str(trained))
+                self.assertIn(trained.code, (0, 3), str(trained))
                 shutil.rmtree(data)
                 shutil.rmtree(self.folder / "run", ignore_errors=True)
 
