@@ -186,7 +186,7 @@ class Options(CommandLineTest):
         self.refuses(["prepare", "--train", "x"], 2, "--output is missing")
         self.refuses(["prepare", "--output", "x"], 2, "either --train FILE or --synthetic KIND")
         self.refuses(["prepare", "--output", "x", "--train", "a", "--val", "b", "--val-last", "3"],
-                     2, "--val and --val-last")
+                     2, "--val, --val-last and --val-random exclude each other")
         self.refuses(["prepare", "--output", "x", "--train", "a", "--size", "big"], 2, "--size")
 
     def test_mistakes_in_an_option_file_name_the_file(self):
