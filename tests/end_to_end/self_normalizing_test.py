@@ -17,6 +17,7 @@ class SelfNormalizing(Test):
 
     def samples(self, run, inverse, *words, ranks=0):
         path = self.folder / f"{inverse}.h5"
+        path.unlink(missing_ok=True)
         result = must("sample", "--run", run, "--output", path, "--count", 20, "--inverse", inverse, *words,
                       ranks=ranks)
         error = float(result.out.split("max reconstruction error ")[1].split()[0])
