@@ -47,8 +47,8 @@ with_srun() {  # with_srun WORD...
   launch=(srun --mpi=pmix --cpus-per-task="$threads" --kill-on-bad-exit=1 ${SRUN_OPTIONS:-} "$@")
 }
 
-newest_checkpoint() {  # its name, or nothing; names sort by step
-  local found=("$RUN"/ckpt/step-*/manifest.json)
+newest_checkpoint() {  # its name, or nothing; names sort by step; that of the start is no step forward
+  local found=("$RUN"/ckpt/step-*[1-9]*/manifest.json)
   [[ -e ${found[-1]} ]] && basename "$(dirname "${found[-1]}")"
 }
 # STATUS is replaced as a whole: who knows inode and time knows whether it has been written since.
