@@ -1,0 +1,268 @@
+#!/usr/bin/env python3
+"""The Python package computes what the program computes: likelihoods, latent vectors and samples of every kind of
+layer, transform and latent density; it reads data sets and metrics, and refuses what does not fit in one line."""
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import unittest
+
+import support  # first: it finds a python that has h5py
+from support import h5py, must, numpy, prepared
+
+ROOT = support.pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "python"))
+import relgrad  # pylint: disable=wrong-import-position
+from relgrad.layers import KINDS  # pylint: disable=wrong-import-position
+
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+IMAGES = ("--synthetic", "images", "--size", "8x8", "--rows", 300)
+REAL = ("--synthetic", "ica:6", "--rows", 400)
+PLAIN = ("--no-marginal", "--transform")
+ALL_IMAGE_LAYERS = ("actnorm conv:3 spline:5:4:channel squeeze conv:3:circular actnorm conv:1 coupling:8 split:8 conv:5 "
+                    "leaky-tanh squeeze linear conv:7 smooth-leaky-relu")
+# name: data, options of train, ranks
+CASES = {
+    "dense": (IMAGES, ("--exchange", "row"), 2),  # every W in two files
+    "self-normalizing": (IMAGES, (*PLAIN, "logit", "--gradient", "self-normalizing", "--activation", "smooth-leaky-relu",
+                                  "--latent", "logistic"), 0),
+    "all layers": (IMAGES, (*PLAIN, "standardize", "--model", ALL_IMAGE_LAYERS), 0),
+    "all layers in double": (IMAGES, ("--model", ALL_IMAGE_LAYERS, "--precision", "float64"), 0),
+    "spectral": (IMAGES, (*PLAIN, "none", "--model", "spectral:frequencies spline:6:5:ring spectral", "--init", "whitening",
+                          "--latent", "hyperbolic-secant"), 0),
+    "learned kernels": (IMAGES, ("--model", "2*(conv:3 spline:5) squeeze conv:5:circular", "--gradient", "self-normalizing"), 0),
+    "glow": (IMAGES, ("--model", "glow:2x2:8", "--latent", "laplace"), 0),
+    "real": (REAL, (), 0),
+    "real, standardized": (REAL, (*PLAIN, "standardize", "--activation", "leaky-tanh", "--precision", "float64"), 0),
+    "real, as it is": (REAL, (*PLAIN, "none", "--latent", "laplace"), 0),
+}
+TRAINED = {}
+
+
+def trained(name):
+    """(data, run) of a case, trained for some steps, once a process. Read only."""
+    if name not in TRAINED:
+        words, options, ranks = CASES[name]
+        data, run = prepared(*words), support.SPACE / f"run-{len(TRAINED)}"
+        must("train", "--data", data, "--run", run, "--batch-size", 40, "--max-steps", 10, "--lr", 0.01, *options, ranks=ranks)
+        TRAINED[name] = data, run
+    return TRAINED[name]
+
+
+def h5(path, name):
+    with h5py.File(path) as file:
+        return file[name][...]
+
+
+class Model(support.Test):
+    def test_it_computes_what_the_program_computes(self):
+        for name in CASES:
+            with self.subTest(name):
+                data, run = trained(name)
+                out = self.folder / name
+                must("score", "--run", run, "--data", data, "--latent", "--output", f"{out}.h5")
+                expected, latent = h5(f"{out}.h5", "log_likelihood"), h5(f"{out}.h5", "latent")
+                model = relgrad.load(run)
+                x = relgrad.data(data)["test"]
+
+                log_prob, z = model.log_prob(x), model.encode(x)
+
+                is_double = model.precision == "float64"
+                numpy.testing.assert_allclose(log_prob, expected, rtol=1e-12 if is_double else 2e-6)
+                numpy.testing.assert_allclose(z, latent, atol=1e-6 if is_double else 2e-5)
+                back = model.decode(z)
+                self.assertEqual(back.shape, x.shape)
+                with_noise = (x <= back + 1e-2) & (back <= x + 1.01) if model.is_8_bit else abs(back - x) < 1e-4
+                self.assertTrue(with_noise.all(), "decode(encode(x)) is not x")
+
+    def test_it_draws_the_samples_that_the_program_draws(self):
+        for name, words, options in (
+                ("dense", (), {}),
+                ("all layers", ("--seed", 5, "--temperature", 0.7), {"seed": 5, "temperature": 0.7}),
+                ("self-normalizing", ("--inverse", "learned"), {"inverse": "learned"}),
+                ("learned kernels", ("--inverse", "learned"), {"inverse": "learned"}),
+                ("spectral", (), {}), ("glow", (), {}), ("real", (), {})):
+            with self.subTest(name):
+                run = trained(name)[1]
+                must("sample", "--run", run, "--count", 25, "--output", self.folder / f"{name}.h5", *words)
+                expected = h5(self.folder / f"{name}.h5", "samples")
+
+                drawn = relgrad.load(run).sample(25, **options)
+
+                self.assertEqual(drawn.dtype, expected.dtype)
+                difference = abs(drawn.reshape(25, -1).astype(float) - expected)
+                if drawn.dtype == numpy.uint8:  # rounding may move a value over the edge of a level
+                    self.assertLessEqual(difference.max(), 1)
+                    self.assertLess((difference > 0).mean(), 1e-3)
+                else:
+                    self.assertLess(difference.max(), 1e-4)
+
+    def test_noise_is_that_of_the_program_for_every_draw_seed_and_row(self):
+        data, run = trained("dense")
+        must("score", "--run", run, "--data", data, "--draws", 3, "--seed", 7, "--output", self.folder / "three.h5")
+        expected = h5(self.folder / "three.h5", "log_likelihood")
+        model, x = relgrad.load(run), relgrad.data(data)["test"]
+
+        numpy.testing.assert_allclose(model.log_prob(x, draws=3, seed=7), expected, rtol=2e-6)
+        numpy.testing.assert_allclose(model.log_prob(x[20:], draws=3, seed=7, first_row=20), expected[20:], rtol=2e-6)
+        self.assertGreater(abs(model.log_prob(x, draws=3, seed=8) - expected).mean(), 1e-2)
+
+    def test_units_and_the_names_of_scikit_learn(self):
+        data, run = trained("self-normalizing")
+        figures = json.loads(must("evaluate", "--run", run, "--data", data, "--json", "-").out)
+        model, x = relgrad.load(run), relgrad.data(data)["test"]
+
+        self.assertAlmostEqual(model.bits_per_dim(x).mean(), figures["bits_per_dim"], places=5)
+        self.assertAlmostEqual(model.log_abs_det, figures["log_abs_det_nats"], places=3)
+        numpy.testing.assert_array_equal(model.score_samples(x), model.log_prob(x.reshape(len(x), -1)))
+        self.assertAlmostEqual(model.score(x), figures["log_likelihood_pixel_nats"], places=3)
+
+    def test_floats_are_taken_as_they_are(self):
+        model = relgrad.load(trained("dense")[1])
+        values = numpy.random.default_rng(1).uniform(0, 256, (4, 1, 8, 8))
+
+        numpy.testing.assert_allclose(model.decode(model.encode(values)), values, atol=2e-2)
+        numpy.testing.assert_array_equal(model.log_prob(values, seed=1), model.log_prob(values, seed=2))
+
+    def test_every_kind_of_layer_is_there_and_among_the_cases(self):
+        in_program = re.findall(r'^      \{"([\w-]+)",\s+"', (ROOT / "src/model/registry.cpp").read_text(), re.MULTILINE)
+        in_cases = {layer["kind"] for name in CASES for layer in relgrad.load(trained(name)[1]).description["layers"]}
+
+        self.assertEqual(sorted(KINDS), sorted(in_program))
+        self.assertEqual(in_cases, set(in_program))
+
+    def test_a_run_has_a_best_and_a_latest_checkpoint(self):
+        data = prepared(*IMAGES)
+        run = self.folder / "run"
+        must("train", "--data", data, "--run", run, "--batch-size", 50, "--epochs", 3, "--lr", 0.3, "--model", "linear",
+             "--save-every-seconds", 0.001)
+        saved = [(c["state"]["metrics"]["val_bits_per_dim"], c["step"]) for c in map(support.manifest, support.checkpoints(run))]
+        best = min((bits, step) for bits, step in saved if bits is not None)[1]
+        self.assertNotEqual(best, saved[-1][1], saved)
+
+        self.assertEqual(relgrad.load(run).checkpoint.step, best)
+        latest = relgrad.load(run, which="latest")
+        self.assertEqual(latest.checkpoint.directory.name, (run / "LATEST").read_text().strip())
+        self.assertEqual(relgrad.load(latest.checkpoint.directory).checkpoint.step, latest.checkpoint.step)
+
+
+class Refusals(support.Test):
+    def refuses_in_python(self, words, work):
+        with self.assertRaises(relgrad.RelgradError) as caught:
+            work()
+        self.assertRegex(str(caught.exception), words)
+        self.assertNotIn("\n", str(caught.exception))
+
+    def test_what_does_not_fit_is_told_in_one_line(self):
+        model = relgrad.load(trained("dense")[1])
+        levels = numpy.zeros((2, 1, 8, 8), numpy.uint8)
+        for words, work in (
+                (r"shape \(2, 63\), expected \[n, 1, 8, 8\]", lambda: model.log_prob(levels.reshape(2, -1)[:, :63])),
+                (r"pass x\[None\]", lambda: model.log_prob(levels[0])),
+                ("whole levels as floats", lambda: model.log_prob(levels.astype(float))),
+                ("reaches from -0.5", lambda: model.log_prob(levels - 0.5)),
+                (r"z has shape \(2, 3\)", lambda: model.decode(numpy.zeros((2, 3)))),
+                ("no learned inverses", lambda: model.sample(2, inverse="learned")),
+                ("neither float32 nor", lambda: relgrad.load(trained("dense")[1], precision="half")),
+                ("holds no usable checkpoint", lambda: relgrad.load(self.folder)),
+                ("no data set", lambda: relgrad.data(self.folder)),
+                ("metrics.jsonl", lambda: relgrad.metrics(self.folder))):
+            with self.subTest(words):
+                self.refuses_in_python(words, work)
+
+    def test_a_checkpoint_that_was_cut_or_is_newer_is_refused(self):
+        copy = self.folder / "checkpoint"
+        support.shutil.copytree(support.checkpoints(trained("dense")[1])[-1], copy)
+        manifest = json.loads((copy / "manifest.json").read_text())
+        (copy / "manifest.json").write_text(json.dumps({**manifest, "format_version": 99}))
+        self.refuses_in_python("format 99 is newer", lambda: relgrad.load(copy))
+        (copy / "manifest.json").write_text(json.dumps(manifest))
+        os.truncate(next(copy.glob("shard-*.h5")), 1000)
+        self.refuses_in_python("has 1000 bytes", lambda: relgrad.load(copy))
+
+
+class Files(support.Test):
+    def test_splits_and_labels_of_a_data_set_are_arrays(self):
+        folder = prepared(*IMAGES)
+        data = relgrad.data(folder)
+
+        self.assertEqual(list(data), ["train", "val", "test"])
+        for name, values in data.items():
+            self.assertEqual(values.shape[1:], (1, 8, 8))
+            numpy.testing.assert_array_equal(values.reshape(len(values), -1), support.split(folder, name))
+        self.assertIsNone(data.labels("train"))
+        with self.assertRaisesRegex(KeyError, "no split 'valid'; it has train, val, test"):
+            data["valid"]
+
+    def test_metrics_are_arrays_also_of_a_run_that_goes_on(self):
+        run = trained("dense")[1]
+        lines = support.metrics(run, "train")
+        copy = self.folder
+        (copy / "metrics.jsonl").write_text((run / "metrics.jsonl").read_text() + '{"kind": "tr')
+
+        for found in (relgrad.metrics(run), relgrad.metrics(copy)):
+            numpy.testing.assert_array_equal(found["train"]["step"], [line["step"] for line in lines])
+            numpy.testing.assert_array_equal(found["train"]["seconds_by_part"]["forward"],
+                                             [line["seconds_by_part"]["forward"] for line in lines])
+            self.assertEqual(list(found["val"]["bits_per_dim"]), support.validation(run))
+
+    def test_the_lines_of_the_page_run(self):
+        data, run = trained("dense")
+        for name, target in (("data/images", data), ("runs/first", run)):
+            (self.folder / name).parent.mkdir(exist_ok=True)
+            (self.folder / name).symlink_to(target)
+        blocks = re.findall(r"(?ms)^```python\n(.*?)^```$", (ROOT / "docs/python.md").read_text())
+        self.assertEqual(len(blocks), 3)
+        if not HAS_TORCH:
+            blocks = [block for block in blocks if "torch" not in block]
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(self.folder)
+        found = {}
+
+        for block in blocks:
+            exec(block, found)  # pylint: disable=exec-used
+
+        self.assertEqual(found["same"].shape, found["x"].shape)
+        self.assertEqual(found["best"], min(support.validation(run)))
+
+    def test_the_example_runs(self):
+        data, run = trained("dense")
+        result = subprocess.run([sys.executable, ROOT / "python/examples/first_look.py", data, run], text=True, check=False,
+                                env={**os.environ, "PYTHONPATH": str(ROOT / "python")}, capture_output=True)
+
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.assertRegex(result.stdout, r"test: \d\.\d+ \+- \d\.\d+ bits/dim")
+        self.assertIn("drawn: (16, 1, 8, 8) uint8", result.stdout)
+
+
+@unittest.skipUnless(HAS_TORCH, "python3-torch is not installed: model.torch() is not tested")
+class Torch(support.Test):
+    def test_log_prob_is_that_of_numpy_and_its_gradient_that_of_differences(self):
+        import torch  # pylint: disable=import-outside-toplevel
+        random = numpy.random.default_rng(2)
+        for name in CASES:
+            with self.subTest(name):
+                data, run = trained(name)
+                model = relgrad.load(run, precision="float64")
+                x = relgrad.data(data)["test"][:3].astype(float)
+                x += random.uniform(0.1, 0.9, x.shape) if model.is_8_bit else 0
+                direction = random.normal(size=x.shape)
+                flow, tensor = model.torch(), torch.tensor(x, requires_grad=True)
+
+                log_prob = flow.log_prob(tensor)
+                log_prob.sum().backward()
+
+                numpy.testing.assert_allclose(log_prob.detach().numpy(), model.log_prob(x), rtol=1e-12)
+                along = (tensor.grad.numpy() * direction).reshape(3, -1).sum(axis=1)
+                step = 1e-5
+                difference = (model.log_prob(x + step * direction) - model.log_prob(x - step * direction)) / (2 * step)
+                numpy.testing.assert_allclose(along, difference, rtol=1e-3)
+                self.assertTrue(all(p.grad is not None and torch.isfinite(p.grad).all() for p in flow.parameters()))
+                self.assertLess(abs(relgrad.load(run).torch().encode(tensor.detach()).detach().numpy()
+                                    - relgrad.load(run).encode(x)).max(), 1e-4)
+
+
+if __name__ == "__main__":
+    unittest.main()
