@@ -52,7 +52,7 @@ class ResultsPage(support.Test):
 
     def front_picture(self):
         """The picture of README is made of those of the page."""
-        lines = f"import sys; sys.path.insert(0, {str(TOOLS)!r}); from results_page import front; front.picture(sys.argv[1])"
+        lines = f"import sys; sys.path.insert(0, {str(TOOLS)!r}); from results_page import front; front.picture(*2 * sys.argv[1:])"
         subprocess.run([sys.executable, "-B", "-c", lines, self.folder / "results"], check=True, timeout=support.SECONDS)
         self.assertTrue((self.folder / "results/front.png").read_bytes().startswith(b"\x89PNG"))
 

@@ -1,11 +1,11 @@
-"""README's rows of results and its picture, made from the page that tools/results wrote."""
+"""README's rows of results and its picture, made from the pages that tools/results wrote."""
 import os
 import re
 
 # Option files of jobs/ whose rows README shows.
-HEADLINES = ("mnist-best.ini", "fashion-mnist.ini", "cifar10.ini")
+HEADLINES = ("mnist-conv.ini", "cifar10-conv.ini", "tiny-imagenet-conv.ini")
 # Section: the published row to stand beside ours.
-PUBLISHED = {"MNIST": "Keller et al. 2021: 2 dense layers, self-normalizing"}
+PUBLISHED = {"MNIST": "Keller et al. 2021: 9 convolutional layers, self-normalizing"}
 BEGIN, END = "<!-- results: written by tools/results -->", "<!-- /results -->"
 
 
@@ -21,10 +21,10 @@ def row_with(rows, word):
     return next((row for row in rows if word in row[0]), None)
 
 
-def table(page):
-    """The lines of README's table."""
+def table(pages):
+    """The lines of README's table, of texts of pages."""
     lines = ["| data, training images | test bits/dim | training | for comparison |", "|---|---|---|---|"]
-    for title, rows in sections(page):
+    for title, rows in (section for page in pages for section in sections(page)):
         data, train, *_ = title.split(", ")
         for config in HEADLINES:
             ours = row_with(rows, f"`jobs/{config}`")
@@ -39,12 +39,12 @@ def table(page):
                 beside.append(f"{gaussian[1]}: full-covariance Gaussian")
             lines.append(f"| {data}, {train.split()[0]} | **{ours[1]}**, [{config}](jobs/{config}) | {ours[4]}, "
                          f"{ours[5]} | {'; '.join(beside)} |")
-    machine = re.search(r"(?m)^(Machine: .*)$", page).group(1)
+    machine = re.search(r"(?m)^(Machine: .*)$", pages[0]).group(1)
     return lines + ["", "`+-` is the standard error over test images; for several seeds, the standard deviation over seeds.", machine]
 
 
-def write(readme, page):
-    """Puts the table between the marks of `readme`; False if it has none."""
+def write(readme, pages):
+    """Puts the table of `pages` between the marks of `readme`; False if it has none."""
     with open(readme) as file:
         text = file.read()
     if BEGIN not in text:
@@ -52,18 +52,18 @@ def write(readme, page):
     before, rest = text.split(BEGIN, 1)
     after = rest.split(END, 1)[1]
     with open(readme, "w") as file:
-        file.write(before + "\n".join([BEGIN, *table(page), END]) + after)
+        file.write(before + "\n".join([BEGIN, *table(pages), END]) + after)
     return True
 
 
-def picture(folder):
-    """front.png: the toy densities above the first two grids of samples and the first curve of the page."""
+def picture(folder, images):
+    """front.png in `folder`: its toy densities above the first two grids of samples and the first curve of `images`."""
     import matplotlib.pyplot as plt
     import numpy
     from results_page import plots
 
-    def read(name, inches=None):
-        image = plt.imread(os.path.join(folder, name))[..., :3]
+    def read(path, inches=None):
+        image = plt.imread(path)[..., :3]
         return image[:, :round(inches * plots.DPI)] if inches else image
 
     def beside(*images):
@@ -76,8 +76,9 @@ def picture(folder):
         canvas[top:top + image.shape[0], left:left + image.shape[1]] = image
         return canvas
 
-    above = read("toys.png")
-    below = beside(read("samples.png", 2 * plots.GRID_INCHES), read("curves.png", plots.CURVE_INCHES - 0.1))
+    above = read(os.path.join(folder, "toys.png"))
+    below = beside(read(os.path.join(images, "samples.png"), 2 * plots.GRID_INCHES),
+                   read(os.path.join(images, "curves.png"), plots.CURVE_INCHES - 0.1))
     width = max(above.shape[1], below.shape[1])
     whole = numpy.concatenate([padded(part, part.shape[0], width) for part in (above, below)])
     plt.imsave(os.path.join(folder, "front.png"), whole)

@@ -5,6 +5,11 @@ import statistics
 from results_page import published
 
 
+def read_text(path):
+    with open(path) as file:
+        return file.read()
+
+
 def number(value, digits):
     return "" if value is None else f"{value:.{digits}f}"
 
@@ -37,7 +42,7 @@ def head(command, machine, quick):
              "`tools/results` writes this page; no figure is typed by hand. This command makes it again:", "",
              "```text", command, "```", "",
              "It keeps finished runs in its `--work` folder, continues if it was stopped, and leaves out data sets",
-             "that it is not given. Option files: [jobs/](../../jobs). Likelihoods are exact (LU of every W), with one draw of",
+             "that it is not given. Option files: [jobs/](../../jobs). Likelihoods are exact, with one draw of",
              "the dequantization noise, in both units of [MATH.md](../MATH.md#4-preprocessing-and-units). `+-` is the",
              "standard error over test samples for one seed, the standard deviation over seeds for several.", "",
              f"Machine: {machine}", ""]

@@ -21,6 +21,7 @@ class Recipe:
 
 
 QUICK_IMAGES = ("--epochs", "2", "--layers", "1")
+QUICK_MODEL = ("--epochs", "1", "--model", "conv:3 spline:5", "--init", "identity")
 IMAGES = [
     Recipe("mnist-fast", "mnist", "mnist", "mnist-fast.ini",
            "marginal transform, 2 dense layers, the first starts as the whitening, splines, relative gradient", 3, 0.3,
@@ -33,12 +34,28 @@ IMAGES = [
            "the same class, kinked start, self-normalizing gradient, R by Newton's iteration", 1, 6, ("--epochs", "2")),
     Recipe("mnist-best", "mnist", "mnist", "mnist-best.ini",
            "marginal transform, 3 dense layers, splines, relative gradient", 1, 5, QUICK_IMAGES),
+    Recipe("mnist-snf-conv", "mnist", "mnist", "mnist-snf-conv.ini",
+           "logit, the published net of 9 convolutions, self-normalizing gradient", 1, 60, QUICK_MODEL),
+    Recipe("mnist-glow", "mnist", "mnist", "mnist-glow.ini", "marginal transform, Glow", 1, 30, QUICK_MODEL),
+    Recipe("mnist-conv", "mnist", "mnist", "mnist-conv.ini",
+           "marginal transform, convolutions and splines, exact gradient", 1, 30, QUICK_MODEL),
     Recipe("fashion-mnist", "fashion-mnist", "fashion-mnist", "fashion-mnist.ini",
            "marginal transform, 2 dense layers, splines, relative gradient", 3, 2, QUICK_IMAGES),
+    Recipe("fashion-mnist-conv", "fashion-mnist", "fashion-mnist", "fashion-mnist-conv.ini",
+           "marginal transform, convolutions and splines, exact gradient", 1, 30, QUICK_MODEL),
     Recipe("cifar10", "cifar10", "cifar10", "cifar10.ini",
            "logit, 2 dense layers of 3072, the first starts as the whitening, splines, relative gradient", 1, 8, QUICK_IMAGES),
+    Recipe("cifar10-spectral", "cifar10", "cifar10", "spectral.ini",
+           "logit, one spectral layer, starts as the whitening, splines by ring", 1, 1, QUICK_MODEL),
+    Recipe("cifar10-glow", "cifar10", "cifar10", "cifar10-glow.ini", "Glow", 1, 15, QUICK_MODEL),
+    Recipe("cifar10-conv", "cifar10", "cifar10", "cifar10-conv.ini",
+           "logit, a spectral layer, convolutions and splines, exact gradient", 1, 15, QUICK_MODEL),
     Recipe("tiny-imagenet", "tiny-imagenet", "tiny-imagenet", "tiny-imagenet.ini",
            "marginal transform, one dense layer of 12288, starts as the whitening, splines, relative gradient", 1, 15, QUICK_IMAGES),
+    Recipe("tiny-imagenet-spectral", "tiny-imagenet", "tiny-imagenet", "spectral.ini",
+           "logit, one spectral layer, starts as the whitening, splines by ring", 1, 1, QUICK_MODEL),
+    Recipe("tiny-imagenet-conv", "tiny-imagenet", "tiny-imagenet", "tiny-imagenet-conv.ini",
+           "logit, a spectral layer, convolutions and splines, exact gradient", 1, 15, QUICK_MODEL),
 ]
 PLANE = [Recipe(f"toy-{name}", "toy", f"toy:{name}", "toy.ini",
                 "24 dense layers of 2, splines, relative gradient", 2, 2,
@@ -46,15 +63,17 @@ PLANE = [Recipe(f"toy-{name}", "toy", f"toy:{name}", "toy.ini",
 SOURCES = [Recipe("ica", "ica", "ica:8", "ica.ini", "2 dense layers of 8, splines", 3, 0.5,
                   ("--epochs", "1"))]
 GROUPS = ("ica", "toy", "fashion-mnist", "mnist", "cifar10", "tiny-imagenet", "tabular")  # cheap ones first
+NAMES = tuple(recipe.name for recipe in IMAGES if recipe.name not in GROUPS)  # what --only may name besides
 
 
-def recipes_of(groups, tabular, jobs):
-    """In the order of GROUPS; those whose option file is not there yet are left out."""
+def recipes_of(chosen, tabular, jobs):
+    """Those of the groups or names `chosen`, in the order of GROUPS; without an option file they are left out."""
     tables = [Recipe(f"tabular-{name}", "tabular", f"tabular:{name}", "tabular.ini",
                      "marginal transform, dense layers, splines", 1, 5, ("--epochs", "1")) for name in tabular]
     every = IMAGES + PLANE + SOURCES + tables
-    return [recipe for group in GROUPS if group in groups for recipe in every
-            if recipe.group == group and os.path.exists(os.path.join(jobs, recipe.config))]
+    return [recipe for group in GROUPS for recipe in every
+            if recipe.group == group and (group in chosen or recipe.name in chosen)
+            and os.path.exists(os.path.join(jobs, recipe.config))]
 
 
 class DataSets:
