@@ -145,33 +145,54 @@ class Parser {
   std::size_t at_ = 0;
 };
 
-/// glow:2x16:512
-std::string glow(std::string_view name) {
+/// A name with sizes, NAME:LEVELSxSTEPS[:HIDDEN].
+struct SizedName {
+  int levels;
+  int steps;
+  int hidden;
+};
+
+SizedName sized_name(std::string_view name, int usual_hidden) {
   const std::vector<std::string_view> parts = parts_of(name, ':');
+  const std::string usage =
+      fmt::format("write {}:LEVELSxSTEPS[:HIDDEN], e.g. {}:2x4:32", parts[0], parts[0]);
   const std::vector<std::string_view> sizes =
       parts.size() > 1 ? parts_of(parts[1], 'x') : std::vector<std::string_view>();
   const auto whole = [&](std::string_view text, double most) {
     const auto value = number_of(text);
     if (!value || *value < 1 || *value > most || *value != static_cast<int>(*value)) {
       throw UsageError(
-          fmt::format("--model: '{}': '{}' must be a whole number from 1 to {:.0f}; write "
-                      "glow:LEVELSxSTEPS[:HIDDEN], e.g. glow:3x4:64",
-                      name, text, most));
+          fmt::format("--model: '{}': '{}' must be a whole number from 1 to {:.0f}; {}", name, text,
+                      most, usage));
     }
     return static_cast<int>(*value);
   };
   if (sizes.size() != 2 || parts.size() > 3) {
-    throw UsageError(
-        fmt::format("--model: '{}': write glow:LEVELSxSTEPS[:HIDDEN], e.g. glow:3x4:64", name));
+    throw UsageError(fmt::format("--model: '{}': {}", name, usage));
   }
-  const int levels = whole(sizes[0], 12);
-  const int steps = whole(sizes[1], most_repeats);
-  const int hidden = parts.size() == 3 ? whole(parts[2], 1e5) : 512;
+  return {whole(sizes[0], 12), whole(sizes[1], most_repeats),
+          parts.size() == 3 ? whole(parts[2], 1e5) : usual_hidden};
+}
+
+/// glow:2x16:512
+std::string glow(std::string_view name) {
+  const SizedName size = sized_name(name, 512);
   std::string line;
-  for (int level = 1; level <= levels; ++level) {
-    line += fmt::format("{}squeeze {}*(actnorm conv:1 coupling:{})", level > 1 ? " " : "", steps,
-                        hidden);
-    if (level < levels) line += fmt::format(" split:{}", hidden);
+  for (int level = 1; level <= size.levels; ++level) {
+    line += fmt::format("{}squeeze {}*(actnorm conv:1 coupling:{})", level > 1 ? " " : "",
+                        size.steps, size.hidden);
+    if (level < size.levels) line += fmt::format(" split:{}", size.hidden);
+  }
+  return line;
+}
+
+/// conv-coupling:2x4:32
+std::string conv_coupling(std::string_view name) {
+  const SizedName size = sized_name(name, 32);
+  std::string line = "spectral spline:8:channel";
+  for (int level = 1; level <= size.levels; ++level) {
+    line += fmt::format(" squeeze {}*(conv:3:circular coupling:{} spline:8:channel)", size.steps,
+                        size.hidden);
   }
   return line;
 }
@@ -186,6 +207,7 @@ std::string expanded(std::string_view line) {
            "conv:3";
   }
   if (name == "glow" || name.starts_with("glow:")) return glow(name);
+  if (name == "conv-coupling" || name.starts_with("conv-coupling:")) return conv_coupling(name);
   return std::string(line);
 }
 

@@ -73,7 +73,8 @@ OptionDescription model_line_option() {
                         "layers in order, or a name",
                         "the layers in one line, in place of --layers, --activation and "
                         "--last-activation: e.g. \"spectral 3*(conv:3 spline:8) squeeze "
-                        "3*(conv:3 spline:8)\"; names: snf-conv, glow:LEVELSxSTEPS[:HIDDEN] "
+                        "3*(conv:3 spline:8)\"; names: snf-conv, glow:LEVELSxSTEPS[:HIDDEN], "
+                        "conv-coupling:LEVELSxSTEPS[:HIDDEN] "
                         "(docs/models.md)",
                         frozen,
                         {},

@@ -62,6 +62,13 @@ TEST(ModelLine, KnowsThePublishedNets) {
             "coupling:512)");
 }
 
+TEST(ModelLine, KnowsItsOwnNetForImages) {
+  EXPECT_EQ(
+      model_line(parse_model_line("conv-coupling:2x4")),
+      "spectral spline:8:6:channel squeeze 4*(conv:3:circular coupling:32 spline:8:6:channel) "
+      "squeeze 4*(conv:3:circular coupling:32 spline:8:6:channel)");
+}
+
 TEST(ModelLine, NamesThePlaceOfWhatIsWrong) {
   EXPECT_THAT(refusal("conv:3 splin:5"), HasSubstr("--model: at character 8: 'splin' is no layer"));
   EXPECT_THAT(refusal("conv:3:cirular"), HasSubstr("write conv[:taps][:zero|circular]"));
@@ -73,6 +80,7 @@ TEST(ModelLine, NamesThePlaceOfWhatIsWrong) {
   EXPECT_THAT(refusal("  "), HasSubstr("no layer"));
   EXPECT_THAT(refusal("glow:3"), HasSubstr("glow:LEVELSxSTEPS"));
   EXPECT_THAT(refusal("glow:0x4"), HasSubstr("'0' must be a whole number"));
+  EXPECT_THAT(refusal("conv-coupling"), HasSubstr("write conv-coupling:LEVELSxSTEPS[:HIDDEN]"));
 }
 
 TEST(ModelLine, ShapesThatDoNotFitNameTheLayer) {

@@ -5,6 +5,9 @@
 /// Names of whole models:
 ///   snf-conv                     the nine convolutions of Keller et al. 2021 (arXiv 2011.07248)
 ///   glow:LEVELSxSTEPS[:HIDDEN]   Glow (arXiv 1807.03039) as in that paper; HIDDEN 512 if left out
+///   conv-coupling:LEVELSxSTEPS[:HIDDEN]   relgrad's own: a spectral layer, then per level a
+///   squeeze
+///       and STEPS times (circular 3 x 3 convolution, coupling, spline); HIDDEN 32 if left out
 #include <map>
 #include <string>
 #include <string_view>
