@@ -40,6 +40,7 @@ Command train_command();
 Command evaluate_command();
 Command score_command();
 Command sample_command();
+Command export_command();
 Command inspect_command();
 Command info_command();
 Command audit_order_command();

@@ -58,6 +58,7 @@ std::vector<Command> all_commands(const std::string& command_line) {
           evaluate_command(),
           score_command(),
           sample_command(),
+          export_command(),
           inspect_command(),
           info_command(),
           audit_order_command(),

@@ -29,13 +29,17 @@ checkpoint::Found look(const std::string& run, const std::string& checkpoint) {
 
 }  // namespace
 
+checkpoint::Found find_checkpoint(const std::string& run, const std::string& checkpoint) {
+  checkpoint::Found found = look(run, checkpoint);
+  check_state(found);
+  return found;
+}
+
 checkpoint::Found choose_checkpoint(const std::string& run, const std::string& checkpoint,
                                     const mpi::Communicator& comm) {
   checkpoint::Found found;
   mpi::together(comm, [&] {
-    if (!comm.is_root()) return;
-    found = look(run, checkpoint);
-    check_state(found);
+    if (comm.is_root()) found = find_checkpoint(run, checkpoint);
   });
   found.directory = comm.broadcast_string(found.directory.string());
   found.manifest = nlohmann::json::parse(comm.broadcast_string(json_text(found.manifest)));

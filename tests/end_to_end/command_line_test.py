@@ -14,8 +14,8 @@ import unittest
 
 PROGRAM = os.environ["RELGRAD"]
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-COMMANDS = ["prepare", "train", "evaluate", "score", "sample", "inspect", "info", "audit-order",
-            "plan", "bench"]
+COMMANDS = ["prepare", "train", "evaluate", "score", "sample", "export", "inspect", "info",
+            "audit-order", "plan", "bench"]
 TRAIN_OPTIONS = """data run resume layers activation last-activation marginal latent init transform
     gradient optimizer lr spline-lr schedule warmup batch-size epochs max-steps max-seconds patience
     seed precision exchange threads products compute save-every-seconds eval-every keep-last config""".split()

@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT / "python"))
 import relgrad  # pylint: disable=wrong-import-position
 from relgrad.layers import KINDS  # pylint: disable=wrong-import-position
 
+HAS_SAFETENSORS = importlib.util.find_spec("safetensors") is not None
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 IMAGES = ("--synthetic", "images", "--size", "8x8", "--rows", 300)
 REAL = ("--synthetic", "ica:6", "--rows", 400)
@@ -146,6 +147,131 @@ class Model(support.Test):
         latest = relgrad.load(run, which="latest")
         self.assertEqual(latest.checkpoint.directory.name, (run / "LATEST").read_text().strip())
         self.assertEqual(relgrad.load(latest.checkpoint.directory).checkpoint.step, latest.checkpoint.step)
+
+
+class Export(support.Test):
+    """What `relgrad export` writes, read by numpy and by the package safetensors."""
+
+    def exported(self, name, ending):
+        path = self.folder / f"{name}{ending}"
+        must("export", trained(name)[1], "--output", path)
+        return path
+
+    def test_npz_holds_every_array_in_the_order_of_numpy(self):
+        for name in CASES:
+            with self.subTest(name):
+                model = relgrad.load(trained(name)[1])
+                with numpy.load(self.exported(name, ".npz")) as found:
+                    texts = {key: found[key].item() for key in found if found[key].dtype.kind == "U"}
+                    arrays = {key: found[key] for key in found if found[key].dtype.kind == "f"}
+
+                self.assertEqual(json.loads(texts["description"]), model.description)
+                self.assertEqual(int(texts["step"]), model.checkpoint.step)
+                line = json.loads(must("inspect", model.checkpoint.directory, "--json").out)["model"]["line"]
+                self.assertEqual(texts["model"], line)
+                for key, stored in model.checkpoint.tensors("layer/").items():
+                    if key.endswith("reconstruction"):
+                        continue
+                    array = arrays.pop("layer/" + key.replace("R-transposed", "R"))
+                    self.assertEqual(array.dtype, stored.dtype)
+                    numpy.testing.assert_array_equal(array, in_order_of_numpy(key, stored, array.shape), err_msg=key)
+                for key, stored in model.checkpoint.tensors("transform/").items():
+                    numpy.testing.assert_array_equal(arrays.pop(f"transform/{key}").reshape(stored.shape), stored)
+                self.assertEqual(arrays, {})
+
+    def test_a_dense_layer_and_a_kernel_work_as_they_are(self):
+        x = numpy.random.default_rng(4).normal(size=(2, 1, 8, 8)).astype("float32")
+        with numpy.load(self.exported("dense", ".npz")) as found:
+            expected = relgrad.load(trained("dense")[1])._flow.layers[0].forward(x).output.reshape(2, -1)
+            numpy.testing.assert_allclose(x.reshape(2, -1) @ found["layer/0/W"].T + found["layer/0/b"], expected, atol=1e-5)
+        with numpy.load(self.exported("learned kernels", ".npz")) as found:
+            self.assertEqual(found["layer/0/w"].shape, (1, 1, 3, 3))
+            self.assertEqual(found["layer/5/w"].shape, (4, 4, 5, 5))
+            middle = (found["layer/0/w"][0, 0] * x[0, 0, 2:5, 3:6]).sum() + found["layer/0/b"][0]
+        expected = relgrad.load(trained("learned kernels")[1])._flow.layers[0].forward(x).output[0, 0, 3, 4]
+        self.assertAlmostEqual(middle, expected, places=5)
+
+    def test_safetensors_holds_the_same(self):
+        for name in ("all layers", "real, standardized", "self-normalizing"):
+            with self.subTest(name):
+                with numpy.load(self.exported(name, ".npz")) as found:
+                    expected = {key: found[key] for key in found}
+
+                metadata, arrays = read_safetensors(self.exported(name, ".safetensors"))
+
+                for key, value in metadata.items():
+                    self.assertEqual(expected.pop(key).item(), value)
+                self.assertEqual(sorted(arrays), sorted(expected))
+                for key, array in arrays.items():
+                    self.assertEqual(array.dtype, expected[key].dtype)
+                    numpy.testing.assert_array_equal(array, expected[key])
+
+    @unittest.skipUnless(HAS_SAFETENSORS, "the package safetensors is not installed: read by its own rules alone")
+    def test_the_package_safetensors_reads_it(self):
+        from safetensors import safe_open  # pylint: disable=import-outside-toplevel
+        path = self.exported("all layers", ".safetensors")
+        metadata, arrays = read_safetensors(path)
+
+        with safe_open(str(path), framework="numpy") as file:
+            self.assertEqual(file.metadata(), metadata)
+            self.assertEqual(set(file.keys()), set(arrays))
+            for key in file.keys():
+                numpy.testing.assert_array_equal(file.get_tensor(key), arrays[key])
+
+    def test_equal_weights_make_equal_files_of_a_run_or_of_its_checkpoint(self):
+        run = trained("real")[1]
+        for ending in (".npz", ".safetensors"):
+            must("export", support.checkpoints(run)[-1], "--output", self.folder / f"again{ending}")
+            if relgrad.load(run).checkpoint.directory == support.checkpoints(run)[-1]:
+                self.assertEqual(self.exported("real", ending).read_bytes(), (self.folder / f"again{ending}").read_bytes())
+
+    def test_what_cannot_be_exported_is_refused_and_leaves_nothing(self):
+        run = trained("real")[1]
+        taken = self.folder / "taken.npz"
+        taken.write_text("")
+        self.refuses(["export", run, "--output", self.folder / "weights.pt"], 2, "neither in .safetensors nor in .npz")
+        self.refuses(["export", run, "--output", taken], 2, "taken.npz exists")
+        self.refuses(["export", "--output", self.folder / "a.npz"], 2, "no run is given")
+        self.refuses(["export", run], 2, "--output is missing")
+        self.refuses(["export", self.folder, "--output", self.folder / "a.npz"], 4, "no usable checkpoint")
+        copy = self.folder / "damaged"
+        support.shutil.copytree(support.checkpoints(run)[-1], copy)
+        shard = next(copy.glob("shard-*.h5"))
+        place = next(block["offset"] for tensor in support.manifest(copy)["tensors"] for block in tensor["blocks"]
+                     if tensor["name"] == "layer/0/W")
+        content = bytearray(shard.read_bytes())
+        content[place] ^= 1
+        shard.write_bytes(content)
+        for ending in (".npz", ".safetensors"):
+            self.refuses(["export", copy, "--output", self.folder / f"a{ending}"], 4, "layer/0/W", "damaged")
+        self.assertEqual(sorted(path.name for path in self.folder.iterdir()), ["damaged", "taken.npz"])
+
+
+def in_order_of_numpy(name, stored, shape):
+    """What a tensor that a checkpoint stores by columns is in an exported file."""
+    kind = name.split("/")[1]
+    if kind == "last_weight":  # [channels out, 3, 3, hidden]
+        return stored.reshape(shape[0], 3, 3, -1).transpose(0, 3, 1, 2)
+    if kind in ("W", "widths", "heights", "slopes"):
+        return stored.T
+    return stored.reshape(shape)
+
+
+def read_safetensors(path):
+    """Metadata and arrays, by the rules of the format."""
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:8 + length])
+    metadata = header.pop("__metadata__")
+    arrays, end = {}, 0
+    for name, entry in header.items():
+        begin, last = entry["data_offsets"]
+        assert begin == end, "a hole in the data"
+        end = last
+        values = numpy.frombuffer(content[8 + length + begin:8 + length + last], {"F32": "<f4", "F64": "<f8"}[entry["dtype"]])
+        arrays[name] = values.reshape(entry["shape"])
+    assert len(content) == 8 + length + end, "bytes that belong to nothing"
+    return metadata, arrays
 
 
 class Refusals(support.Test):
