@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "convolution/kernels/convolution_kernels.hpp"
+#include "core/columns.hpp"
 #include "relgrad/core/error.hpp"
 
 namespace relgrad {
@@ -28,17 +29,6 @@ Index blocks_of(Index channels) { return (channels + block - 1) / block; }
 
 ConvolutionPlanes planes_of(const ConvolutionShape& shape) {
   return {shape.height, shape.width, shape.taps, shape.padding == Padding::circular};
-}
-
-/// work(i, thread) for i in [0, count), on all threads if `threaded`.
-template <class Work>
-void for_each_index(Index count, bool threaded, const Work& work) {
-  if (!threaded || omp_get_max_threads() == 1) {
-    for (Index i = 0; i < count; ++i) work(i, 0);
-    return;
-  }
-#pragma omp parallel for schedule(static)
-  for (Index i = 0; i < count; ++i) work(i, omp_get_thread_num());
 }
 
 bool pays_threads(const ConvolutionShape& shape, Index batch) {
@@ -142,8 +132,8 @@ void convolve_packed(const ConvolutionShape& shape, const ScratchPlan<T>& plan,
   const T* bias = scratch + plan.weights;
   T* tiles = scratch + plan.weights + plan.bias;
   const Index count = (batch + run.lanes - 1) / run.lanes;
-  for_each_index(count, pays_threads(shape, batch), [&](Index tile, Index thread) {
-    T* padded = tiles + thread * (plan.padded_in + plan.plain_out);
+  for_each_index(count, pays_threads(shape, batch), [&](Index tile) {
+    T* padded = tiles + omp_get_thread_num() * (plan.padded_in + plan.plain_out);
     T* plain = padded + plan.padded_in;
     run.gather(planes, samples_of(input.data(), shape.inputs(), batch, tile, run.lanes), 0,
                shape.channels_in, padded);
@@ -169,7 +159,7 @@ void for_each_tile_group(const ConvolutionShape& shape, const ConstMatrixMap<T>&
   for (Index first = 0; first < count; first += together) {
     const Index tiles = std::min(together, count - first);
     const Index of_both = shape.channels_in + shape.channels_out;
-    for_each_index(tiles * of_both, threaded, [&](Index i, Index) {
+    for_each_index(tiles * of_both, threaded, [&](Index i) {
       const Index tile = i / of_both;
       const Index c = i % of_both;
       const Index o = c - shape.channels_in;
@@ -184,7 +174,7 @@ void for_each_tile_group(const ConvolutionShape& shape, const ConstMatrixMap<T>&
     });
     for (Index in = 0; in < shape.channels_in; in += plan.channels_near(tiles)) {
       const Index end = std::min(in + plan.channels_near(tiles), shape.channels_in);
-      for_each_index(blocks_of(shape.channels_out), threaded, [&](Index b, Index) {
+      for_each_index(blocks_of(shape.channels_out), threaded, [&](Index b) {
         const Index channels = std::min(block, shape.channels_out - b * block);
         work({b * block, channels, shape.channels_in, in, end}, tiles, delta, x);
       });

@@ -4,15 +4,13 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/columns.hpp"
 #include "coupling/kernels/actnorm_kernels.hpp"
 #include "relgrad/core/error.hpp"
 
 namespace relgrad {
 
 namespace {
-
-/// Below this many numbers a batch is worked on by one thread.
-constexpr Index threaded_size = 16384;
 
 template <class T>
 void check_batch(const char* where, Index rows, const ConstMatrixMap<T>& from,
@@ -43,30 +41,28 @@ template <class T>
 void Actnorm<T>::forward(std::span<const T> log_scale, std::span<const T> shift,
                          const ConstMatrixMap<T>& x, MatrixMap<T> y) const {
   check_batch("Actnorm::forward", channels_ * plane_, x, y);
-#pragma omp parallel for schedule(static) if (x.size() >= threaded_size)
-  for (Index n = 0; n < x.cols(); ++n) {
+  for_each_sample(x.rows(), x.cols(), [&](Index n) {
     for (Index c = 0; c < channels_; ++c) {
       const auto i = static_cast<std::size_t>(c);
       const Index at = (n * channels_ + c) * plane_;
       const T scale = std::exp(log_scale[i]);
       kernels::scale_and_add(x.data() + at, y.data() + at, scale, -scale * shift[i], plane_);
     }
-  }
+  });
 }
 
 template <class T>
 void Actnorm<T>::inverse(std::span<const T> log_scale, std::span<const T> shift,
                          const ConstMatrixMap<T>& y, MatrixMap<T> x) const {
   check_batch("Actnorm::inverse", channels_ * plane_, y, x);
-#pragma omp parallel for schedule(static) if (y.size() >= threaded_size)
-  for (Index n = 0; n < y.cols(); ++n) {
+  for_each_sample(y.rows(), y.cols(), [&](Index n) {
     for (Index c = 0; c < channels_; ++c) {
       const auto i = static_cast<std::size_t>(c);
       const Index at = (n * channels_ + c) * plane_;
       kernels::scale_and_add(y.data() + at, x.data() + at, std::exp(-log_scale[i]), shift[i],
                              plane_);
     }
-  }
+  });
 }
 
 /// put(channel, dL/ds, dL/dm) for every sample, one channel after the other: threads share out
@@ -78,8 +74,7 @@ void Actnorm<T>::for_each_channel(std::span<const T> log_scale, const ConstMatri
                                   const Put& put) const {
   check_batch("Actnorm::backward", channels_ * plane_, y, delta_x);
   check_size("Actnorm::backward", "columns of delta_y", delta_y.cols(), y.cols());
-#pragma omp parallel for schedule(static) if (y.size() >= threaded_size)
-  for (Index c = 0; c < channels_; ++c) {
+  for_each_index(channels_, y.size() >= threaded_batch_size, [&](Index c) {
     const T scale = std::exp(log_scale[static_cast<std::size_t>(c)]);
     for (Index n = 0; n < y.cols(); ++n) {
       const Index at = (n * channels_ + c) * plane_;
@@ -89,7 +84,7 @@ void Actnorm<T>::for_each_channel(std::span<const T> log_scale, const ConstMatri
                                 plane_, &product, &sum);
       put(static_cast<std::size_t>(c), product, -scale * sum);
     }
-  }
+  });
 }
 
 template <class T>

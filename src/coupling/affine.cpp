@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "core/columns.hpp"
 #include "coupling/kernels/affine_kernels.hpp"
 #include "relgrad/core/error.hpp"
 
@@ -35,12 +36,11 @@ void AffineCoupling<T>::forward(const NetSpans<const T>& parameters, SampleRows<
              static_cast<std::int64_t>(log_abs_det.size()), batch);
   net_.forward(parameters, x1, batch, kept);
   const NetShape& shape = net_.shape();
-#pragma omp parallel for schedule(static) if (batch > 1)
-  for (Index n = 0; n < batch; ++n) {
+  for_each_index(batch, batch > 1, [&](Index n) {
     log_abs_det[static_cast<std::size_t>(n)] +=
         kernels::affine_forward(kept.data() + n * net_.output_size(), x2.data + n * x2.stride,
                                 y2.data + n * y2.stride, shape.channels_in, shape.plane());
-  }
+  });
 }
 
 template <class T>
@@ -49,11 +49,10 @@ void AffineCoupling<T>::inverse(const NetSpans<const T>& parameters, SampleRows<
   std::vector<T> kept(static_cast<std::size_t>(batch * kept_size()));
   net_.forward(parameters, x1, batch, kept);
   const NetShape& shape = net_.shape();
-#pragma omp parallel for schedule(static) if (batch > 1)
-  for (Index n = 0; n < batch; ++n) {
+  for_each_index(batch, batch > 1, [&](Index n) {
     kernels::affine_inverse(kept.data() + n * net_.output_size(), y2.data + n * y2.stride,
                             x2.data + n * x2.stride, shape.channels_in, shape.plane());
-  }
+  });
 }
 
 template <class T>
@@ -63,13 +62,12 @@ void AffineCoupling<T>::map_backward(SampleRows<const T> x2, Index batch, std::s
   check_size("AffineCoupling::backward", "scratch", static_cast<std::int64_t>(scratch.size()),
              batch * scratch_size());
   const NetShape& shape = net_.shape();
-#pragma omp parallel for schedule(static) if (batch > 1)
-  for (Index n = 0; n < batch; ++n) {
+  for_each_index(batch, batch > 1, [&](Index n) {
     kernels::affine_backward(
         kept.data() + n * net_.output_size(), x2.data + n * x2.stride,
         delta_y2.data + n * delta_y2.stride, delta_x2.data + n * delta_x2.stride,
         scratch.data() + n * net_.output_size(), shape.channels_in, shape.plane());
-  }
+  });
 }
 
 template <class T>

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <string>
 
+#include "core/columns.hpp"
 #include "coupling/kernels/net_kernels.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/random.hpp"
@@ -235,8 +236,8 @@ void CouplingNet<T>::forward(const NetSpans<const T>& parameters, SampleRows<con
              batch * kept_size());
   const Index plane = shape_.plane();
   const Index at_once = samples_per_block();
-#pragma omp parallel for schedule(static) if (batch > at_once)
-  for (Index first = 0; first < batch; first += at_once) {
+  for_each_index((batch + at_once - 1) / at_once, batch > at_once, [&](Index b) {
+    const Index first = b * at_once;
     const Index count = std::min(at_once, batch - first);
     Block block(shape_, count);
     if (memory_ == NetMemory::hidden) {
@@ -258,7 +259,7 @@ void CouplingNet<T>::forward(const NetSpans<const T>& parameters, SampleRows<con
     for_each_plane<T>(plane, shape_.channels_out, count,
                       {kept.data() + first * output_size(), output_size()},
                       [&](T* to, Index from) { std::copy_n(block.output + from, plane, to); });
-  }
+  });
 }
 
 template <class T>
@@ -367,8 +368,7 @@ void CouplingNet<T>::backward(const NetSpans<const T>& parameters, SampleRows<co
   static thread_local std::vector<T> part_sums;
   if (static_cast<Index>(part_sums.size()) < parts * size) part_sums.resize(parts * size);
   T* sums = part_sums.data();
-#pragma omp parallel for schedule(static) if (parts > 1)
-  for (Index part = 0; part < parts; ++part) {
+  for_each_index(parts, parts > 1, [&](Index part) {
     const NetSpans<T> own = spans_of(shape_, sums + part * size);
     const Index begin = part * blocks / parts;
     for (Index b = begin; b < (part + 1) * blocks / parts; ++b) {
@@ -379,7 +379,7 @@ void CouplingNet<T>::backward(const NetSpans<const T>& parameters, SampleRows<co
                                      b == begin ? Onto::zero : Onto::itself, own);
                      });
     }
-  }
+  });
   for (Index part = 0; part < parts; ++part) {
     const NetSpans<T> own = spans_of(shape_, sums + part * size);
     for (std::size_t i = 0; i < net_tensor_count; ++i) {
@@ -399,32 +399,33 @@ void CouplingNet<T>::backward_exact(const NetSpans<const T>& parameters, SampleR
              batch * kept_size());
   const Index at_once = samples_per_block();
   const std::size_t size = parameter_count(shape_);
-#pragma omp parallel if (batch > at_once)
-  {
+  const Index blocks = (batch + at_once - 1) / at_once;
+  const Index parts = std::min<Index>(omp_get_max_threads(), blocks);
+  for_each_index(parts, parts > 1, [&](Index part) {
     static thread_local std::vector<T> of_sample;
-    static thread_local std::vector<double> of_thread;
+    static thread_local std::vector<double> of_part;
     of_sample.resize(size);
-    of_thread.assign(size, 0.0);
-#pragma omp for schedule(static)
-    for (Index first = 0; first < batch; first += at_once) {
+    of_part.assign(size, 0.0);
+    for (Index b = part * blocks / parts; b < (part + 1) * blocks / parts; ++b) {
+      const Index first = b * at_once;
       backward_block(first, std::min(at_once, batch - first), parameters, input, batch, kept, delta,
                      delta_input, [&](const Block& block) {
                        for (Index begin = 0; begin < block.positions; begin += shape_.plane()) {
                          add_gradients(block, begin, shape_.plane(), Onto::zero,
                                        spans_of(shape_, of_sample.data()));
-                         kernels::add_rounded(of_sample.data(), grid, of_thread.data(),
+                         kernels::add_rounded(of_sample.data(), grid, of_part.data(),
                                               static_cast<Index>(size));
                        }
                      });
     }
 #pragma omp critical(relgrad_coupling_net)
     {
-      const NetSpans<double> own = spans_of(shape_, of_thread.data());
+      const NetSpans<double> own = spans_of(shape_, of_part.data());
       for (std::size_t i = 0; i < net_tensor_count; ++i) {
         kernels::add(own[i].data(), sums[i].data(), static_cast<Index>(own[i].size()));
       }
     }
-  }
+  });
 }
 
 template void initialize_net(const NetShape&, std::uint64_t, std::uint64_t, const NetSpans<float>&);

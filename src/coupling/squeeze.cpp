@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "core/columns.hpp"
 #include "relgrad/core/error.hpp"
 
 namespace relgrad {
@@ -22,15 +23,14 @@ void for_each_row(Index channels, Index height, Index width, const ConstMatrixMa
   check_size("squeeze", "rows of the output", to.rows(), size);
   check_size("squeeze", "columns of the output", to.cols(), from.cols());
   const Index plane = height / 2 * (width / 2);
-#pragma omp parallel for schedule(static) if (from.size() >= 16384)
-  for (Index n = 0; n < from.cols(); ++n) {
+  for_each_sample(size, from.cols(), [&](Index n) {
     for (Index c = 0; c < channels; ++c) {
       for (Index y = 0; y < height; ++y) {
         const Index squeezed = (4 * c + 2 * (y % 2)) * plane + y / 2 * (width / 2);
         move(n * size + (c * height + y) * width, n * size + squeezed, plane);
       }
     }
-  }
+  });
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <vector>
 
 #include "gradient/geco.hpp"
 #include "gradient/linear_gradient.hpp"
@@ -30,7 +31,8 @@ class SelfNormalizingGradient final : public LayerGradient<T> {
     const LinearLayer<T>& layer = *layer_;
     const ConstMatrixMap<T>& input = pass.input;
     const Index batch = input.cols();
-    add_weighted_sum<T>(layer, read(delta.output), Vector<T>::Ones(batch), sink);
+    ones_.assign(static_cast<std::size_t>(batch), T{1});
+    add_weighted_sum(layer, read(delta.output), ConstVectorMap<T>(ones_.data(), batch), sink);
     sink.give({layer.bias_id(), {}, {}});
     // [Delta | Y], D x 2B: neighbours in the workspace
     MatrixMap<T> all = gathered(
@@ -139,6 +141,7 @@ class SelfNormalizingGradient final : public LayerGradient<T> {
 
   LinearLayer<T>* layer_;
   GradientOptions options_;
+  std::vector<T> ones_;  // one per sample; keeps its memory
   Room<T> back_, own_rows_, reconstructed_, of_z_, pulled_, left_, right_;
 };
 

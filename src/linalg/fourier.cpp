@@ -2,7 +2,6 @@
 
 #include <fftw3.h>
 #include <fmt/format.h>
-#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
@@ -11,14 +10,12 @@
 #include <string_view>
 #include <vector>
 
+#include "core/columns.hpp"
 #include "relgrad/core/error.hpp"
 
 namespace relgrad {
 
 namespace {
-
-/// Below this many numbers planes are transformed by one thread.
-constexpr Index threaded_size = 16384;
 
 /// FFTW's names in both precisions. Plans are estimated, not measured: measured ones would differ,
 /// and with them the last bits, from start to start.
@@ -123,17 +120,6 @@ const AlignedBuffer<T>& thread_buffer(std::size_t size) {
   return *buffer;
 }
 
-/// work(i) for every plane, on all threads where that pays.
-template <class Work>
-void for_each_plane(Index count, Index size, const Work& work) {
-  if (omp_get_max_threads() == 1 || count * size < threaded_size) {
-    for (Index i = 0; i < count; ++i) work(i);
-    return;
-  }
-#pragma omp parallel for schedule(static)
-  for (Index i = 0; i < count; ++i) work(i);
-}
-
 void check_plane(std::string_view where, Index height, Index width) {
   if (height < 1 || width < 1) {
     throw UsageError(
@@ -199,7 +185,7 @@ CosineTransform<T>& CosineTransform<T>::operator=(CosineTransform&&) noexcept = 
 template <class T>
 void CosineTransform<T>::forward(const T* input, T* output, Index planes) const {
   const Index size = plans_->size();
-  for_each_plane(planes, size, [&](Index plane) {
+  for_each_sample(size, planes, [&](Index plane) {
     T* x = thread_buffer<T, 0>(static_cast<std::size_t>(size)).get();
     const T* scale = plans_->forward_scale.data();
     std::copy_n(input + plane * size, size, x);
@@ -212,7 +198,7 @@ void CosineTransform<T>::forward(const T* input, T* output, Index planes) const 
 template <class T>
 void CosineTransform<T>::inverse(const T* input, T* output, Index planes) const {
   const Index size = plans_->size();
-  for_each_plane(planes, size, [&](Index plane) {
+  for_each_sample(size, planes, [&](Index plane) {
     T* x = thread_buffer<T, 0>(static_cast<std::size_t>(size)).get();
     const T* scale = plans_->inverse_scale.data();
     const T* y = input + plane * size;
@@ -275,7 +261,7 @@ template <class T>
 void FourierTransform<T>::forward(const T* planes, std::complex<T>* spectra, Index count) const {
   const Index size = plans_->size();
   const Index frequencies = plans_->frequencies();
-  for_each_plane(count, size, [&](Index plane) {
+  for_each_sample(size, count, [&](Index plane) {
     const AlignedBuffer<T>& x = thread_buffer<T, 0>(static_cast<std::size_t>(size));
     const AlignedBuffer<T>& y = thread_buffer<T, 1>(static_cast<std::size_t>(2 * frequencies));
     std::copy_n(planes + plane * size, size, x.get());
@@ -289,7 +275,7 @@ void FourierTransform<T>::inverse(const std::complex<T>* spectra, T* planes, Ind
   const Index size = plans_->size();
   const Index frequencies = plans_->frequencies();
   const T scale = T(1) / static_cast<T>(size);
-  for_each_plane(count, size, [&](Index plane) {
+  for_each_sample(size, count, [&](Index plane) {
     const AlignedBuffer<T>& x = thread_buffer<T, 0>(static_cast<std::size_t>(size));
     const AlignedBuffer<T>& y = thread_buffer<T, 1>(static_cast<std::size_t>(2 * frequencies));
     std::copy_n(reinterpret_cast<const T*>(spectra + plane * frequencies), 2 * frequencies,

@@ -1,10 +1,9 @@
 #pragma once
 /// A spectral layer's frequencies in tiles, shared out over threads.
-#include <omp.h>
-
 #include <algorithm>
 #include <vector>
 
+#include "core/columns.hpp"
 #include "relgrad/core/types.hpp"
 #include "spectral/kernels/spectral_kernels.hpp"
 
@@ -23,13 +22,13 @@ T* thread_numbers(std::size_t size) {
 template <class Work>
 void for_each_tile(Index channels, Index frequencies, Index samples, const Work& work) {
   constexpr Index lanes = kernels::spectral_lanes;
-  const bool threaded = channels * frequencies * samples >= 16384;
-#pragma omp parallel for schedule(static) if (threaded && omp_get_max_threads() > 1)
-  for (Index first = 0; first < frequencies; first += lanes) {
+  const bool threaded = channels * frequencies * samples >= threaded_batch_size;
+  for_each_index((frequencies + lanes - 1) / lanes, threaded, [&](Index tile) {
+    const Index first = tile * lanes;
     work(
         kernels::SpectralTile{channels, frequencies, std::min(lanes, frequencies - first), samples},
         first);
-  }
+  });
 }
 
 /// Rows of `columns` columns of F numbers each to a tile's packed ones, zero beyond its lanes.
