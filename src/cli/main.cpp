@@ -134,8 +134,8 @@ int main(int argc, char** argv) {
     const int exit_code = cli::main_or_throw(argc, argv);
     if (exit_code != static_cast<int>(ExitCode::disk)) flush_standard_output();  // else it is told
     return exit_code;
-  } catch (const std::exception& escaped) {
-    const Error error = as_error(escaped);
+  } catch (const std::exception&) {
+    const Error error = as_error(std::current_exception());
     cli::tell(error);
     return static_cast<int>(error.code());
   }

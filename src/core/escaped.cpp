@@ -51,25 +51,26 @@ Error of_system(const std::system_error& escaped, const std::string& what, bool 
 
 }  // namespace
 
-Error as_error(const std::exception& escaped) {
-  if (const auto* error = dynamic_cast<const Error*>(&escaped)) return *error;
-  if (dynamic_cast<const std::bad_alloc*>(&escaped) != nullptr) {
+Error as_error(const std::exception_ptr& escaped) {
+  try {
+    std::rethrow_exception(escaped);
+  } catch (const Error& error) {
+    return error;
+  } catch (const std::bad_alloc&) {
     return MachineError(
         "out of memory: start fewer ranks on a node or with a smaller --batch-size");
-  }
-  if (const auto* file = dynamic_cast<const std::filesystem::filesystem_error*>(&escaped)) {
-    return of_system(*file, fmt::format("{}: {}", file->path1().string(), file->code().message()),
+  } catch (const std::filesystem::filesystem_error& file) {
+    return of_system(file, fmt::format("{}: {}", file.path1().string(), file.code().message()),
                      true);
-  }
-  if (const auto* system = dynamic_cast<const std::system_error*>(&escaped)) {
-    return of_system(*system, escaped.what(), false);
-  }
-  if (dynamic_cast<const nlohmann::json::exception*>(&escaped) != nullptr) {
+  } catch (const std::system_error& system) {
+    return of_system(system, system.what(), false);
+  } catch (const nlohmann::json::exception& json) {
     return CheckpointError(
         fmt::format("a manifest.json does not hold what it should ({}); take another --checkpoint",
-                    escaped.what()));
+                    json.what()));
+  } catch (const std::exception& other) {
+    return {ExitCode::internal, other.what()};
   }
-  return {ExitCode::internal, escaped.what()};
 }
 
 }  // namespace relgrad

@@ -12,8 +12,8 @@ std::optional<Error> trouble_in(const std::function<void()>& work) {
   try {
     work();
     return std::nullopt;
-  } catch (const std::exception& error) {
-    return as_error(error);
+  } catch (const std::exception&) {
+    return as_error(std::current_exception());
   }
 }
 

@@ -40,8 +40,8 @@ int Session::run(const std::function<int(const Communicator& world)>& work) {
   const Communicator world = Communicator::world();
   try {
     return work(world);
-  } catch (const std::exception& escaped) {
-    const Error error = as_error(escaped);
+  } catch (const std::exception&) {
+    const Error error = as_error(std::current_exception());
     if (!error.agreed() && world.world_size() > 1) leave_alone(world, error);
     // Every rank is here.
     if (world.is_root()) log_error(error.what(), error.code() == ExitCode::internal);

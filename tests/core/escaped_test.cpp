@@ -11,7 +11,10 @@ namespace relgrad {
 namespace {
 
 TEST(AsError, OrdinaryTroubleHasItsOwnExitCode) {
-  const auto code_of = [](const std::exception& escaped) { return as_error(escaped).code(); };
+  const auto error_of = [](const auto& escaped) {
+    return as_error(std::make_exception_ptr(escaped));
+  };
+  const auto code_of = [&](const auto& escaped) { return error_of(escaped).code(); };
   const auto file = [](std::errc code) {
     return std::filesystem::filesystem_error("status", "/some/where", std::make_error_code(code));
   };
@@ -23,7 +26,7 @@ TEST(AsError, OrdinaryTroubleHasItsOwnExitCode) {
   EXPECT_EQ(code_of(file(std::errc::filename_too_long)), ExitCode::data);
   EXPECT_EQ(code_of(DataError("x")), ExitCode::data);
   EXPECT_EQ(code_of(std::logic_error("x")), ExitCode::internal);
-  EXPECT_EQ(std::string(as_error(file(std::errc::permission_denied)).what()),
+  EXPECT_EQ(std::string(error_of(file(std::errc::permission_denied)).what()),
             "/some/where: Permission denied; check the path and its permissions");
 }
 

@@ -16,8 +16,9 @@ struct MachineError : Error {
 
 /// An Error as it is; std::bad_alloc and a lack of threads or open files as MachineError; what the
 /// system says of files as DiskError (no space, no reader, read-only) or DataError; JSON of a file
-/// that does not hold what it should as CheckpointError. Everything else is a bug,
+/// that does not hold what it should as CheckpointError. Every other std::exception is a bug,
 /// ExitCode::internal.
-Error as_error(const std::exception& escaped);
+/// @param escaped  in a catch clause: std::current_exception()
+Error as_error(const std::exception_ptr& escaped);
 
 }  // namespace relgrad
