@@ -2,13 +2,10 @@
 
 #include <fmt/format.h>
 
+#include "core/build_info.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/json.hpp"
 #include "relgrad/mpi/agreement.hpp"
-
-#ifndef RELGRAD_VERSION
-#define RELGRAD_VERSION "unknown"
-#endif
 
 namespace relgrad::cli {
 
@@ -18,7 +15,7 @@ using Line = nlohmann::ordered_json;  // in the order of --help: the first diffe
 
 Line line_of(const Command& command) {
   Line line = {
-      {"version", RELGRAD_VERSION}, {"command", command.name}, {"what", command.positional}};
+      {"version", build_info().version}, {"command", command.name}, {"what", command.positional}};
   for (const Option& option : command.options) {
     if (option.get && option.name != "threads") line["--" + option.name] = option.get();
   }
