@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
-#include "data/image_decode.hpp"
 #include "data/interrupt_guard.hpp"
 #include "data/progress.hpp"
+#include "image/decode.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
 

@@ -8,9 +8,9 @@
 #include <stb/stb_image_write.h>
 #pragma GCC diagnostic pop
 
-#include "data/image_decode.hpp"
 #include "data/sample_files.hpp"
 #include "data/sample_source.hpp"
+#include "image/decode.hpp"
 #include "support/temporary_directory.hpp"
 
 namespace relgrad {

@@ -11,12 +11,12 @@
 #include <nlohmann/json.hpp>
 
 #include "data/dataset_json.hpp"
-#include "data/exif_orientation.hpp"
 #include "data/file_sources.hpp"
-#include "data/image_decode.hpp"
 #include "data/image_store.hpp"
 #include "data/sample_files.hpp"
 #include "data/shard_writer.hpp"
+#include "image/decode.hpp"
+#include "image/exif_orientation.hpp"
 #include "relgrad/core/log.hpp"
 #include "relgrad/data/dataset.hpp"
 #include "support/temporary_directory.hpp"

@@ -4,20 +4,12 @@
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "relgrad/core/types.hpp"
+#include "relgrad/image/size.hpp"
 
 namespace relgrad {
-
-/// Height and width in pixels.
-struct ImageSize {
-  Index height = 0;
-  Index width = 0;
-};
-/// "28x28" -> {28, 28}. @throws UsageError naming the text and the form expected.
-ImageSize parse_image_size(std::string_view text);
 
 /// What to prepare and where. Either `train` is given or `synthetic`, never both.
 struct PrepareOptions {

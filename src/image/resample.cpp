@@ -2,7 +2,7 @@
 #include <cmath>
 #include <utility>
 
-#include "data/image_decode.hpp"
+#include "image/decode.hpp"
 
 namespace relgrad {
 

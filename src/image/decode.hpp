@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "relgrad/data/prepare.hpp"
+#include "relgrad/image/size.hpp"
 
 namespace relgrad {
 

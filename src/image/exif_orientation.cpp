@@ -1,4 +1,4 @@
-#include "data/exif_orientation.hpp"
+#include "image/exif_orientation.hpp"
 
 namespace relgrad {
 

@@ -8,8 +8,8 @@
 #include <cstring>
 #include <string>
 
-#include "data/exif_orientation.hpp"
-#include "data/image_kinds.hpp"
+#include "image/exif_orientation.hpp"
+#include "image/kinds.hpp"
 #include "relgrad/core/error.hpp"
 
 namespace relgrad::jpeg {

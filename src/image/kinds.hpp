@@ -1,7 +1,7 @@
 #pragma once
-/// The kinds of image files, one .cpp each; image_decode.cpp chooses among them. `decode` throws
-/// DataError with the reason alone: image_decode.cpp adds the file.
-#include "data/image_decode.hpp"
+/// The kinds of image files, one .cpp each; decode.cpp chooses among them. `decode` throws
+/// DataError with the reason alone: decode.cpp adds the file.
+#include "image/decode.hpp"
 
 namespace relgrad {
 

@@ -1,11 +1,11 @@
-#include "data/image_decode.hpp"
+#include "image/decode.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <utility>
 
-#include "data/image_kinds.hpp"
+#include "image/kinds.hpp"
 #include "relgrad/core/error.hpp"
 
 namespace relgrad {

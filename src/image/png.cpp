@@ -5,8 +5,8 @@
 #include <cstdio>
 #include <cstring>
 
-#include "data/exif_orientation.hpp"
-#include "data/image_kinds.hpp"
+#include "image/exif_orientation.hpp"
+#include "image/kinds.hpp"
 #include "relgrad/core/error.hpp"
 
 namespace relgrad::png {

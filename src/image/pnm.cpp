@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "data/image_kinds.hpp"
+#include "image/kinds.hpp"
 #include "relgrad/core/error.hpp"
 
 namespace relgrad::pnm {
