@@ -13,53 +13,18 @@
 #include "data/column_check.hpp"
 #include "data/dataset_json.hpp"
 #include "data/interrupt_guard.hpp"
+#include "data/prepare_inputs.hpp"
 #include "data/progress.hpp"
-#include "data/sample_source.hpp"
 #include "data/shard_writer.hpp"
 #include "data/staging_directory.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
-#include "relgrad/data/epoch_order.hpp"
 
 namespace relgrad {
 
 namespace fs = std::filesystem;
 
 namespace {
-
-struct SplitRows {
-  std::string name;
-  std::uint64_t rows;
-};
-
-/// One stream of samples and the splits its rows go to: one after another, or those of `drawn` to
-/// the second split and all others to the first.
-struct Input {
-  std::unique_ptr<SampleSource> source;
-  std::vector<SplitRows> splits;
-  std::vector<std::uint64_t> drawn;  // rising
-
-  struct Run {
-    std::size_t split;
-    std::uint64_t rows;
-  };
-  /// The split of row `row`, and how many rows go there with it (at least one).
-  Run run_at(std::uint64_t row) const {
-    if (!drawn.empty()) {
-      const auto next = std::ranges::lower_bound(drawn, row);
-      if (next == drawn.end()) return {0, source->rows() - row};
-      return *next == row ? Run{1, 1} : Run{0, *next - row};
-    }
-    std::uint64_t end = 0;
-    for (std::size_t i = 0; i < splits.size(); ++i) {
-      end += splits[i].rows;
-      if (row < end) return {i, end - row};
-    }
-    throw ShapeError(fmt::format("prepare: row {} of {}", row, end));
-  }
-};
-
-constexpr std::uint64_t most_default_val_rows = 10000;
 
 void check_options(const PrepareOptions& options) {
   if (options.output.empty()) throw UsageError("--output is missing; name the directory to make");
@@ -97,124 +62,6 @@ void check_options(const PrepareOptions& options) {
   }
   if (options.test.empty() && !options.test_labels.empty()) {
     throw UsageError("labels for test without --test; leave them out or give --test");
-  }
-}
-
-std::vector<Input> open_synthetic(const PrepareOptions& options) {
-  const std::uint64_t held_out = options.val_last.value_or(
-      std::clamp<std::uint64_t>(options.rows / 6, 1, most_default_val_rows));
-  std::vector<Input> inputs(1);
-  inputs[0].source = make_synthetic_source(options.synthetic, options.seed,
-                                           options.rows + 2 * held_out, options.size);
-  inputs[0].splits = {{"train", options.rows}, {"val", held_out}, {"test", held_out}};
-  return inputs;
-}
-
-/// Classes that follow each other leave a split at the end with the last of them alone.
-void warn_of_missing_classes(const SampleSource& source, std::uint64_t first_row_of_val) {
-  std::set<std::string> all;
-  std::set<std::string> of_val;
-  const std::vector<SampleSource::ClassRows>& classes = source.classes();
-  for (std::size_t i = 0; i < classes.size(); ++i) {
-    all.insert(classes[i].name);
-    const std::uint64_t end = i + 1 < classes.size() ? classes[i + 1].first_row : source.rows();
-    if (end > first_row_of_val) of_val.insert(classes[i].name);
-  }
-  if (of_val.size() == all.size()) return;
-  log_warning(fmt::format(
-      "split 'val' holds {} of {} class folders ({}...): its figures say little of the others; "
-      "draw it from all with --val-random N",
-      of_val.size(), all.size(), *of_val.begin()));
-}
-
-/// The rows of train that become val.
-std::uint64_t choose_val_last(const PrepareOptions& options, std::uint64_t rows) {
-  if (options.val_last) {
-    if (*options.val_last >= rows) {
-      throw DataError(
-          fmt::format("--val-last {}: the {} rows of --train would leave split 'train' "
-                      "0 samples; take fewer",
-                      *options.val_last, rows));
-    }
-    return *options.val_last;
-  }
-  const std::uint64_t last = std::min(rows / 6, most_default_val_rows);
-  log_info(
-      fmt::format("the last {} of {} training rows become split 'val' (choose with --val-random, "
-                  "--val-last or --val)",
-                  last, rows));
-  return last;
-}
-
-/// Gives every input its splits: all of train, or train and val.
-void split_training_rows(const PrepareOptions& options, Input& input) {
-  const std::uint64_t rows = input.source->rows();
-  if (!options.val.empty() || rows == 0) {
-    input.splits = {{"train", rows}};
-    return;
-  }
-  if (options.val_random) {
-    if (*options.val_random >= rows) {
-      throw DataError(
-          fmt::format("--val-random {}: the {} rows of --train would leave split "
-                      "'train' 0 samples; take fewer",
-                      *options.val_random, rows));
-    }
-    input.drawn = draw_rows(options.seed, rows, *options.val_random);
-    input.splits = {{"train", rows - input.drawn.size()}, {"val", input.drawn.size()}};
-    return;
-  }
-  const std::uint64_t last = choose_val_last(options, rows);
-  input.splits = {{"train", rows - last}, {"val", last}};
-  warn_of_missing_classes(*input.source, rows - last);
-}
-
-std::vector<Input> open_files(const PrepareOptions& options, const fs::path& scratch) {
-  SourceOptions source_options;
-  source_options.size = options.size;
-  source_options.grey = options.grey;
-  source_options.skip_damaged = options.skip_damaged;
-  source_options.class_folders = options.class_folders;
-  source_options.channels_last = options.channels_last;
-  source_options.scratch = scratch;
-  const auto open = [&](const std::vector<fs::path>& paths, const std::vector<fs::path>& labels) {
-    auto source = with_labels(open_sources(paths, source_options), labels);
-    if (source_options.class_names.empty()) source_options.class_names = source->class_names();
-    return source;
-  };
-  std::vector<Input> inputs;
-  inputs.push_back({open(options.train, options.train_labels), {}, {}});
-  split_training_rows(options, inputs[0]);
-  if (!options.val.empty()) {
-    inputs.push_back({open(options.val, options.val_labels), {}, {}});
-    inputs.back().splits = {{"val", inputs.back().source->rows()}};
-  }
-  if (!options.test.empty()) {
-    inputs.push_back({open(options.test, options.test_labels), {}, {}});
-    inputs.back().splits = {{"test", inputs.back().source->rows()}};
-  }
-  return inputs;
-}
-
-void check_inputs(const std::vector<Input>& inputs) {
-  const SampleSource& first = *inputs.front().source;
-  for (const Input& input : inputs) {
-    for (const SplitRows& split : input.splits) {
-      if (split.rows == 0) {
-        throw DataError(
-            fmt::format("split '{}' would have 0 samples; give it at least one (train "
-                        "needs 6 rows to spare some for val by itself)",
-                        split.name));
-      }
-    }
-    const SampleSource& source = *input.source;
-    if (source.type() != first.type() || source.sample_shape() != first.sample_shape()) {
-      throw DataError(fmt::format(
-          "split 'train' holds {} [{}], but split '{}' holds {} [{}]; all "
-          "splits need one shape and type (images: see --size, --grey)",
-          name_of(first.type()), fmt::join(first.sample_shape(), ", "), input.splits.front().name,
-          name_of(source.type()), fmt::join(source.sample_shape(), ", ")));
-    }
   }
 }
 
@@ -284,7 +131,7 @@ SplitOutput open_output(const PrepareOptions& options, const fs::path& directory
 }
 
 /// Copies the rows of one source to the shards of its splits, about 4 MiB at a time.
-void copy_rows(const Input& input, std::vector<SplitOutput>& outputs, ValueRange& range,
+void copy_rows(const PrepareInput& input, std::vector<SplitOutput>& outputs, ValueRange& range,
                Progress& progress) {
   SampleSource& source = *input.source;
   const std::uint64_t row_bytes = source.row_bytes();
@@ -303,7 +150,7 @@ void copy_rows(const Input& input, std::vector<SplitOutput>& outputs, ValueRange
     const float* sources = source.last_sources().data();
     const std::uint64_t dimension = row_bytes / bytes_of(source.type());
     for (std::uint64_t i = 0; i < count;) {
-      const Input::Run run = input.run_at(done + i);
+      const PrepareInput::Run run = input.run_at(done + i);
       const std::uint64_t part = std::min(run.rows, count - i);
       outputs.at(run.split).write(source, samples.data() + i * row_bytes,
                                   wanted == nullptr ? nullptr : wanted + i,
@@ -337,10 +184,10 @@ std::string on_one_line(std::string text) {
 
 /// Lists what was left out, a line each, in DIRECTORY/skipped.txt.
 void write_skipped(const fs::path& directory, const PrepareOptions& options,
-                   const std::vector<Input>& inputs) {
+                   const std::vector<PrepareInput>& inputs) {
   std::string text;
   std::uint64_t lines = 0;
-  for (const Input& input : inputs) {
+  for (const PrepareInput& input : inputs) {
     for (const std::string& line : input.source->skipped()) {
       text += on_one_line(line) + "\n";
       ++lines;
@@ -388,9 +235,7 @@ void prepare(const PrepareOptions& options) {
   check_options(options);
   const InterruptGuard interrupts;
   StagingDirectory staging(options.output);
-  std::vector<Input> inputs =
-      options.synthetic.empty() ? open_files(options, staging.path()) : open_synthetic(options);
-  check_inputs(inputs);
+  const std::vector<PrepareInput> inputs = open_inputs(options, staging.path());
 
   const SampleSource& first = *inputs.front().source;
   DatasetInfo info;
@@ -402,7 +247,7 @@ void prepare(const PrepareOptions& options) {
   info.class_names = first.class_names();
   ValueRange range;
   std::vector<std::string> content_hashes;
-  for (const Input& input : inputs) {
+  for (const PrepareInput& input : inputs) {
     std::vector<SplitOutput> outputs;
     for (const SplitRows& split : input.splits) {
       outputs.push_back(open_output(options, staging.path(), *input.source, split));
