@@ -163,15 +163,6 @@ Index CouplingNet<T>::kept_size() const {
   return output_size() + (memory_ == NetMemory::hidden ? 2 * shape_.hidden * shape_.plane() : 0);
 }
 
-template <class T>
-double CouplingNet<T>::forward_flops() const {
-  const auto weights = [&](NetTensor tensor) {
-    return static_cast<double>(net_tensors(shape_)[tensor].size());
-  };
-  return 2.0 * static_cast<double>(shape_.plane()) *
-         (weights(first_weight) + weights(middle_weight) + weights(last_weight));
-}
-
 namespace {
 
 /// C (positions x n) = A (positions x k) op(B), some rows at a time: oneDNN is slow where A is

@@ -96,8 +96,6 @@ class CouplingNet {
   Index output_size() const { return shape_.channels_out * shape_.plane(); }
   /// Numbers per sample that forward() leaves in `kept`.
   Index kept_size() const;
-  /// Products per sample, forward: 2 H W (9 C_in hidden + hidden^2 + 9 hidden C_out).
-  double forward_flops() const;
 
   /// y of `batch` samples. `kept` is one block of batch * kept_size() numbers; it begins with
   /// the outputs, sample after sample: output_size() numbers each, channels outermost.

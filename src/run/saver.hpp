@@ -21,7 +21,6 @@ class Saver {
   /// The interval has passed and no save is under way; in a run without a checkpoint, at once: its
   /// start may be its best state, and is what to roll back to.
   bool is_due() const;
-  bool is_under_way() const { return under_way_.has_value(); }
   /// This rank has nothing more to write of the save under way: when no rank has, finish() is due.
   bool is_written() const { return under_way_ && under_way_->is_written(); }
   /// Of the newest checkpoint; -1 without one.
