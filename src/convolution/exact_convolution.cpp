@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <vector>
 
@@ -70,6 +71,17 @@ void move_channels(const ConvolutionShape& shape, bool innermost, const double* 
 }
 
 }  // namespace
+
+double convolution_log_abs_det_flops(const ConvolutionShape& shape) {
+  const auto channels = static_cast<double>(shape.channels_in);
+  if (shape.padding == Padding::circular || shape.taps == 1) {
+    return 10 * static_cast<double>(shape.positions()) * channels * channels * channels;
+  }
+  const Index rows = (shape.taps - 1) / 2;  // of the image, per block
+  const double block = channels * static_cast<double>(shape.width * rows);
+  return 14 * std::ceil(static_cast<double>(shape.height) / static_cast<double>(rows)) * block *
+         block * block;
+}
 
 template <class T>
 struct ConvolutionLogAbsDet<T>::State {

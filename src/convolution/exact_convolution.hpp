@@ -45,6 +45,9 @@ class ConvolutionLogAbsDet {
   std::unique_ptr<State> state_;
 };
 
+/// About the flops of ConvolutionLogAbsDet::evaluate, at most.
+double convolution_log_abs_det_flops(const ConvolutionShape& shape);
+
 /// T factored for evaluation and sampling, in double precision. Padding by zeros: banded LU with
 /// partial pivoting gives log|det T|, band WC + 2C - 1 on either side for k = 3; memory 3 D times
 /// that, cost 2 to 4 D times its square. Samples are solved for by image rows, 6 D n flops each,

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <functional>
+
 #include "gradient/convolution_gradient.hpp"
 #include "gradient/linear_gradient.hpp"
 #include "relgrad/core/error.hpp"
@@ -86,6 +89,21 @@ template <class T>
 FlowGradient<T>::FlowGradient(Flow<T>& flow, const GradientOptions& options) {
   for (std::size_t i = 0; i < flow.layer_count(); ++i) {
     layers_.push_back(make_layer_gradient(flow.layer(i), options));
+  }
+}
+
+template <class T>
+void FlowGradient<T>::share_work(int rank, int world_size) {
+  std::vector<LayerGradient<T>*> sharing;
+  for (const auto& layer : layers_) {
+    if (layer->work_for_all() > 0) sharing.push_back(layer.get());
+  }
+  std::ranges::stable_sort(sharing, std::greater<>(), &LayerGradient<T>::work_for_all);
+  std::vector<double> work(static_cast<std::size_t>(world_size));
+  for (LayerGradient<T>* layer : sharing) {
+    const auto least = std::ranges::min_element(work);
+    *least += layer->work_for_all();
+    layer->share_work(least - work.begin() == rank);
   }
 }
 

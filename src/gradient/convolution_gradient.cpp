@@ -1,11 +1,14 @@
 #include "gradient/convolution_gradient.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "convolution/exact_convolution.hpp"
 #include "gradient/geco.hpp"
 #include "gradient/room.hpp"
+#include "relgrad/core/error.hpp"
 
 namespace relgrad {
 
@@ -49,6 +52,8 @@ class ConvolutionGradient : public LayerGradient<T> {
 };
 
 /// G_w = Delta corr X + N d log|det T| / d w,   G_b = sum of Delta                          exact
+/// log|det T| and its slope do not depend on the samples: where work is shared, one rank computes
+/// them and adds them to statistics, to which the other ranks add nothing.
 template <class T>
 class ExactConvolutionGradient final : public ConvolutionGradient<T> {
  public:
@@ -65,16 +70,73 @@ class ExactConvolutionGradient final : public ConvolutionGradient<T> {
       convolve_transposed<T>(layer.convolution(), layer.weights(), delta_out, delta.input,
                              layer.convolution_scratch());
     }
-    value_ =
-        log_abs_det_.evaluate(layer.prefix() + "/w", layer.weights(), layer.products(), slope_);
+    find_log_abs_det(sink);
     const ParameterGradient<T> both[] = {{layer.weight_id(), {}, {T{0}, slope_.data(), T{1}}},
                                          {layer.bias_id(), {}, {}}};
     sink.give(both);
   }
+  void take_exact_sums(StepSums<T>& sums) override {
+    ConvolutionGradient<T>::take_exact_sums(sums);
+    if (!is_shared_) return;
+    const std::span<const T> found = sums.statistics(this->layer_->weight_id());
+    const T scale = scale_;
+    std::ranges::transform(found.first(slope_.size()), slope_.begin(),
+                           [scale](T part) { return scale * part; });
+    value_ = static_cast<double>(scale) *
+             (static_cast<double>(found[slope_.size()]) + static_cast<double>(found.back()));
+    if (std::isnan(value_)) {  // the rank that does the work found none: all end, and say why
+      log_abs_det_now();
+      throw DivergedError(this->layer_->prefix() + "/w: log|det| is not finite");
+    }
+  }
   std::optional<double> log_abs_det() const override { return value_; }
+  double work_for_all() const override {
+    return convolution_log_abs_det_flops(this->layer_->convolution());
+  }
+  void share_work(bool is_mine) override {
+    is_shared_ = true;
+    is_mine_ = is_mine;
+  }
 
  private:
+  void log_abs_det_now() {
+    const ConvolutionLayer<T>& layer = *this->layer_;
+    value_ =
+        log_abs_det_.evaluate(layer.prefix() + "/w", layer.weights(), layer.products(), slope_);
+  }
+
+  void find_log_abs_det(GradientSink<T>& sink) {
+    if (!is_shared_) return log_abs_det_now();
+    const ParameterId id = this->layer_->weight_id();
+    const std::size_t count = slope_.size() + 2;
+    const std::span<T> statistics = sink.statistics(id, count);
+    const auto exact = sink.exact_statistics(id, count);
+    // Exact sums hold numbers of the size of one sample's term; these grow with the positions.
+    scale_ = exact ? static_cast<T>(this->layer_->convolution().positions()) : T{1};
+    if (!is_mine_) return;
+    const auto add = [&](std::size_t i, double value) {
+      if (exact) {
+        exact->sums[i] += exact->grid.round(value / static_cast<double>(scale_));
+      } else {
+        statistics[i] += static_cast<T>(value);
+      }
+    };
+    try {
+      log_abs_det_now();
+    } catch (const DivergedError&) {
+      add(slope_.size(), std::numeric_limits<double>::quiet_NaN());
+      return;
+    }
+    for (std::size_t i = 0; i < slope_.size(); ++i) add(i, static_cast<double>(slope_[i]));
+    const auto rounded = static_cast<T>(value_);  // and what T has no digits for
+    add(slope_.size(), static_cast<double>(rounded));
+    add(slope_.size() + 1, value_ - static_cast<double>(rounded));
+  }
+
   ConvolutionLogAbsDet<T> log_abs_det_;
+  bool is_shared_ = false;
+  bool is_mine_ = true;
+  T scale_ = 1;  // of what is in the statistics
   double value_ = 0;
   std::vector<T> slope_;  // d log|det T| / d w
 };

@@ -63,8 +63,19 @@ void SmallSums<T>::take_inner_product(ParameterId id, const Factors<T>& factors,
 template <class T>
 void SmallSums<T>::exchange(Exchange<T>& exchange) {
   if (!is_exact_) {
-    exchange.sum(plain_);
-    for (auto& [id, sums] : statistics_) exchange.sum(sums);
+    if (statistics_.empty()) return exchange.sum(plain_);
+    plain_message_ = plain_;
+    for (const auto& [id, sums] : statistics_) {
+      plain_message_.insert(plain_message_.end(), sums.begin(), sums.end());
+    }
+    exchange.sum(plain_message_);
+    auto next = plain_message_.begin();
+    const auto take = [&next](std::vector<T>& sums) {
+      std::copy_n(next, sums.size(), sums.begin());
+      next += static_cast<std::ptrdiff_t>(sums.size());
+    };
+    take(plain_);
+    for (auto& [id, sums] : statistics_) take(sums);
     return;
   }
   message_.clear();

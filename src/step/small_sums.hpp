@@ -52,7 +52,8 @@ class SmallSums final : public StepSums<T> {
   ExactGrid grid_;
   // Statistics of parameter id have the key id + the number of parameters.
   std::map<ParameterId, std::vector<double>> exact_;
-  std::vector<double> message_;  // all of exact_
+  std::vector<double> message_;   // all of exact_
+  std::vector<T> plain_message_;  // plain_ and all of statistics_
   std::map<ParameterId, Matrix<double>> inner_products_;
 };
 

@@ -28,7 +28,9 @@ TrainStep<T>::TrainStep(Flow<T>& flow, Index capacity, const GradientOptions& gr
       gradient_(flow, gradient),
       exchange_(&exchange),
       update_(&update),
-      comm_(&comm) {}
+      comm_(&comm) {
+  gradient_.share_work(comm.rank(), comm.world_size());
+}
 
 template <class T>
 StepStatus TrainStep<T>::look(const PreparedBatch<T>* batch, const StepWishes& wishes) {

@@ -58,8 +58,13 @@ class LayerGradient {
   /// Before the backward pass of each step. Where W is shared, collective.
   virtual void begin(const StepNumbers& /*numbers*/, const ColumnShare<T>& /*share*/) {}
   virtual void backward(LayerPass<T> pass, LayerDelta<T> delta, GradientSink<T>& sink) = 0;
-  /// Makes gradients of what went into exact sums, which are now those of all ranks.
+  /// With the sums of all ranks, before small parameters move: makes gradients of what went into
+  /// exact sums, and takes what another rank did for all (share_work).
   virtual void take_exact_sums(StepSums<T>& /*sums*/) {}
+  /// Flops per step that do not depend on samples, so that one rank can do them for all.
+  virtual double work_for_all() const { return 0; }
+  /// From now on this rank does that work (`is_mine`), or one other does.
+  virtual void share_work(bool /*is_mine*/) {}
   /// With the sums of all ranks, once the parameters have moved.
   virtual void finish(const StepSums<T>& /*sums*/) {}
   /// After finish(): by how much the step changes the layer's sample-independent log|det|, nats.
@@ -98,6 +103,9 @@ class FlowGradient {
   /// @param options  those that need a kept inverse are for flows that keep one
   FlowGradient(Flow<T>& flow, const GradientOptions& options);
 
+  /// Deals the layers' work_for_all() out to ranks, the largest first, each to the one that has
+  /// least. All ranks then call take_exact_sums() once per step.
+  void share_work(int rank, int world_size);
   void begin(const StepNumbers& numbers, const ColumnShare<T>& share = {});
   /// After forward(): back-propagates the SUMMED log-likelihood of the workspace's batch and hands
   /// every parameter's gradient to `sink`, last layer first. Values in the workspace are used up.
