@@ -50,10 +50,12 @@ class Checkpoint(NamedTuple):
                 with h5py.File(path, "r") as file:
                     file[entry["name"]].read_direct(values, dest_sel=numpy.s_[begin:end])
             except (OSError, KeyError, TypeError, ValueError) as error:
-                raise RelgradError(f"{path}: {entry['name']} cannot be read ({error}); use another checkpoint") from error
+                raise RelgradError(f"{path}: {entry['name']} cannot be read ({error}); "
+                                   "use another checkpoint") from error
             done += end - begin
         if done != columns:
-            raise RelgradError(f"{self.directory}: {entry['name']} has {done} of {columns} columns; use another checkpoint")
+            raise RelgradError(f"{self.directory}: {entry['name']} has {done} of {columns} columns; "
+                               "use another checkpoint")
         return values
 
 
@@ -99,8 +101,9 @@ def choose_checkpoint(path: PathLike, which: str = "best") -> Checkpoint:
         return open_checkpoint(path)
     found = list(checkpoints(path))
     if not found:
-        raise RelgradError(f"{path}: holds no usable checkpoint; name a run of `relgrad train` or a directory ckpt/step-*")
-    validated = [checkpoint for checkpoint in found if checkpoint.val_bits_per_dim is not None]
-    if which == "latest" or not validated:
+        raise RelgradError(f"{path}: holds no usable checkpoint; name a run of `relgrad train`, "
+                           "or a directory ckpt/step-* of it")
+    if which == "latest":
         return found[0]
-    return min(validated, key=lambda checkpoint: checkpoint.val_bits_per_dim)
+    bits = [math.inf if checkpoint.val_bits_per_dim is None else checkpoint.val_bits_per_dim for checkpoint in found]
+    return found[bits.index(min(bits))]

@@ -45,7 +45,10 @@ class Data(Mapping):
     def __getitem__(self, split: str) -> numpy.ndarray:
         if split not in self._shards:
             raise KeyError(f"{self.directory} has no split '{split}'; it has {', '.join(self._shards)}")
-        return self._array(split, "samples").reshape(-1, *self.sample_shape)
+        samples = self._array(split, "samples")
+        if samples is None:
+            raise RelgradError(f"{self.directory}: its shards hold no samples; prepare the data again")
+        return samples.reshape(-1, *self.sample_shape)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._shards)

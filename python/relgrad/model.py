@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Iterator, List, Optional, Tuple, Union
+from typing import Any, Iterator, List, Optional, Tuple
 
 import numpy
 
@@ -65,19 +65,21 @@ class Model:
     def log_prob(self, x, *, draws: int = 1, seed: int = 1, first_row: int = 0) -> numpy.ndarray:
         """log p(x) of every sample, nats, float64 [n].
 
-        The density is over data units: for 8-bit data per unit of [0, 256), "pixel nats". What `relgrad score` computes,
-        if x are the rows first_row, first_row + 1, ... of a split.
+        The density is over data units: for 8-bit data per unit of [0, 256), "pixel nats". It is what `relgrad score`
+        computes, if x are the rows first_row, first_row + 1, ... of a split.
         draws: of dequantization noise, over which the log-likelihood is averaged; seed: of the noise.
         """
+        if draws < 1:
+            raise RelgradError(f"draws: {draws}, must be at least 1")
         x = self._check(x)
+        draws = draws if self._needs_noise(x) else 1  # without noise all are the same
         total = numpy.zeros(len(x))
         for rows in self._batches(len(x)):
-            for draw in range(draws if self._needs_noise(x) else 1):
+            for draw in range(draws):
                 level, u = self._values(x[rows], first_row + rows.start, draw, seed)
                 values, log_slope = self._transform.forward(level, u)
                 _, log_likelihood = self._flow.forward(values)
-                total[rows] += log_likelihood + log_slope
-            total[rows] /= draw + 1
+                total[rows] += (log_likelihood + log_slope) / draws
         return total + self.log_abs_det
 
     @property
@@ -121,8 +123,8 @@ class Model:
         if inverse not in ("exact", "learned"):
             raise RelgradError(f"inverse: '{inverse}' is neither exact nor learned")
         if inverse == "learned" and not any("inverse" in layer["settings"] for layer in self.description["layers"]):
-            raise RelgradError("inverse: the model has no learned inverses, as --gradient self-normalizing trains them; "
-                               "use exact")
+            raise RelgradError("inverse: the model has no learned inverses, as --gradient self-normalizing trains "
+                               "them; use exact")
         values = numpy.empty((len(z), self.dimension))
         for begin in range(0, len(z), SAMPLES_AT_ONCE):
             rows = slice(begin, begin + SAMPLES_AT_ONCE)
@@ -155,8 +157,9 @@ class Model:
         return TorchFlow(self, device)
 
     def __repr__(self) -> str:
-        return (f"<relgrad model of {' x '.join(map(str, self.sample_shape))} {self.description['data']['type']} samples, "
-                f"{len(self.layers)} layers, step {self.checkpoint.step} of {self.checkpoint.directory}>")
+        shape = " x ".join(map(str, self.sample_shape))
+        return (f"<relgrad model of {shape} {self.description['data']['type']} samples, {len(self.layers)} layers, "
+                f"step {self.checkpoint.step} of {self.checkpoint.directory}>")
 
     # Samples as they come in
 
@@ -185,7 +188,8 @@ class Model:
             return None, x
         if self._needs_noise(x):
             items = numpy.arange(first_row, first_row + len(x))
-            return self._ops.cast(x), streams.uniform(seed, streams.DEQUANTIZE_EVAL, draw, items, self.dimension, self._ops.dtype)
+            noise = streams.uniform(seed, streams.DEQUANTIZE_EVAL, draw, items, self.dimension, self._ops.dtype)
+            return self._ops.cast(x), noise
         level = numpy.floor(x)
         return self._ops.cast(level), self._ops.cast(x - level)
 

@@ -163,10 +163,12 @@ class QuantileMarginal:
         outer = self.outer(sides, self.normal)
         with numpy.errstate(divide="ignore", invalid="ignore"):
             inside = self.bin_at(bins).invert(z, self.ops)
-        return numpy.where(sides == 0, inside, self.outer(sides, self.value) + (z - outer) / self.outer(sides, self.slope))
+        tail = self.outer(sides, self.value) + (z - outer) / self.outer(sides, self.slope)
+        return numpy.where(sides == 0, inside, tail)
 
 
-def make_transform(ops, settings: Mapping[str, Any], is_8_bit: bool, tables: Mapping[str, numpy.ndarray], dimension: int):
+def make_transform(ops, settings: Mapping[str, Any], is_8_bit: bool, tables: Mapping[str, numpy.ndarray],
+                   dimension: int):
     """The transform that a manifest describes; `tables` as checkpoints store them, float64."""
     kind = settings["kind"]
     if kind == "logit":

@@ -2,7 +2,7 @@
 max(1, (k - 1) / 2) of them each."""
 from __future__ import annotations
 
-from typing import Tuple
+from typing import List, Tuple
 
 import numpy
 
@@ -24,7 +24,8 @@ def blocks_of(shape: Shape, kernel) -> Tuple[numpy.ndarray, numpy.ndarray, numpy
                 for column in range(first, last):
                     blocks[place + 1][:, row, column, :, source, column + j - margin] = kernel[:, :, i, j]
     size = channels * rows * width
-    return tuple(block.reshape(size, size) for block in blocks)
+    below, diagonal, above = (block.reshape(size, size) for block in blocks)
+    return below, diagonal, above
 
 
 class BlockTridiagonal:
@@ -37,29 +38,26 @@ class BlockTridiagonal:
         self.rows = max(1, (kernel.shape[-1] - 1) // 2)
         self.count = -(-shape.height // self.rows)
         below, diagonal, above = blocks_of(shape, kernel)
-        size = len(diagonal)
-        # Rows that fill up the last block are those of the identity.
-        real = numpy.broadcast_to((numpy.arange(self.rows) < shape.height - (self.count - 1) * self.rows)[:, None],
-                                  (shape.channels, self.rows, shape.width)).reshape(-1)
-        last_below = below * real[:, None]
-        last_diagonal = diagonal * numpy.outer(real, real) + numpy.diag(~real)
-        last_above = above * real[None, :]
-        self.rotations = []  # Q^T of block rows i and i + 1
-        self.factors = []    # [R_i, its two neighbours to the right]
-        pivot = diagonal if self.count > 1 else last_diagonal
-        right = above if self.count > 2 else last_above
-        for block in range(self.count - 1):
-            is_last = block + 2 == self.count
-            next_diagonal = last_diagonal if is_last else diagonal
-            next_above = numpy.zeros_like(above) if is_last else (last_above if block + 3 == self.count else above)
-            q, _ = numpy.linalg.qr(numpy.concatenate([pivot, last_below if is_last else below]), mode="complete")
-            rotated = q.T @ numpy.block([[pivot, right, numpy.zeros_like(above)],
-                                         [last_below if is_last else below, next_diagonal, next_above]])
+        self.size = len(diagonal)
+        # Image rows that fill up the last block are those of the identity: their unknowns are 0, whatever stands above.
+        filled = shape.height - (self.count - 1) * self.rows
+        real = numpy.broadcast_to((numpy.arange(self.rows) < filled)[:, None],
+                                  (shape.channels, self.rows, shape.width)).reshape(-1, 1)
+        last_below, last_diagonal = below * real, diagonal * real + numpy.diag(~real[:, 0])
+        nothing = 0 * above
+
+        self.rotations: List[numpy.ndarray] = []  # Q^T of block rows i and i + 1
+        self.factors: List[numpy.ndarray] = []    # [R_i, its two neighbours to the right]
+        pivot, right = (diagonal, above) if self.count > 1 else (last_diagonal, nothing)
+        for block in range(1, self.count):
+            row = [below, diagonal, above] if block + 1 < self.count else [last_below, last_diagonal, nothing]
+            both = numpy.block([[pivot, right, nothing], row])
+            q, _ = numpy.linalg.qr(both[:, :self.size], mode="complete")
+            rotated = q.T @ both
             self.rotations.append(q.T)
-            self.factors.append(rotated[:size])
-            pivot, right = rotated[size:, size:2 * size], rotated[size:, 2 * size:]
+            self.factors.append(rotated[:self.size])
+            pivot, right = rotated[self.size:, self.size:2 * self.size], rotated[self.size:, 2 * self.size:]
         self.last = pivot
-        self.size = size
 
     def log_abs_det(self) -> float:
         """log|det T|, nats."""
@@ -73,8 +71,8 @@ class BlockTridiagonal:
         channels, height, width = self.shape
         filled = numpy.zeros((len(y), channels, self.count * self.rows, width))
         filled[:, :, :height] = y
-        blocks = filled.reshape(len(y), channels, self.count, self.rows, width).transpose(2, 1, 3, 4, 0)
-        blocks = [block.reshape(self.size, -1) for block in blocks]
+        by_block = filled.reshape(len(y), channels, self.count, self.rows, width).transpose(2, 1, 3, 4, 0)
+        blocks = [block.reshape(self.size, -1) for block in by_block]
         for number, rotation in enumerate(self.rotations):
             both = rotation @ numpy.concatenate(blocks[number:number + 2])
             blocks[number], blocks[number + 1] = both[:self.size], both[self.size:]
