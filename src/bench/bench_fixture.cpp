@@ -83,9 +83,9 @@ template <class T>
 BenchFixture<T>::BenchFixture(const BenchStepOptions& options, Index dimension,
                               const mpi::Communicator& comm, double noise)
     : spec(spec_of(options, dimension)),
-      tuned(with_full_layers_of(spec, train_options(options))),
-      products(choose_products<T>(tuned, matrix_size(), comm)),
-      sharing(tuned, matrix_size(), comm, products),
+      work(work_of(spec)),
+      products(choose_products<T>(train_options(options), work.matrix_size, comm)),
+      sharing(train_options(options), work, comm, products),
       flow(spec, products, sharing.row_group()),
       exchange(sharing.make_exchange()),
       update(make_update<T>(flow, *exchange, products, {parse_optimizer_kind(options.optimizer)},

@@ -17,7 +17,7 @@ FlowSpec spec_of(const BenchStepOptions& options, Index dimension);
 template <class T>
 struct BenchFixture {
   FlowSpec spec;
-  TrainOptions tuned;  // what products and exchange go by
+  FlowWork work;  // what products and exchange go by
   Products products;
   Sharing<T> sharing;
   Flow<T> flow;
@@ -30,8 +30,6 @@ struct BenchFixture {
   /// @param noise  of the weights beside the identity; 0 saves the time it takes to draw it
   BenchFixture(const BenchStepOptions& options, Index dimension, const mpi::Communicator& comm,
                double noise = 0.5);
-  /// Rows of the full layers; 0 if there are none.
-  Index matrix_size() const { return tuned.layers > 0 ? spec.dimension() : 0; }
   void run();
   double milliseconds();  // of a run
 };

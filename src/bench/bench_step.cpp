@@ -112,21 +112,6 @@ double check_model(const BenchStepOptions& options) {
   return std::abs(analytic - numerical) / std::abs(numerical);
 }
 
-/// Work of one rank in a step of a --model: three times the operations of the forward pass; every
-/// parameter and its moments once.
-StepWork work_of_model(const FlowSpec& spec, std::size_t parameters, double samples, int moments) {
-  StepWork work;
-  SampleShape shape = spec.sample;
-  for (const LayerSpec& layer : spec.layers) {
-    const auto row = std::ranges::find(layer_syntax(), layer.kind, &LayerSyntax::kind);
-    work.flops += 3.0 * samples * row->flops(layer, shape);
-    shape = row->out(shape);
-  }
-  work.bytes = 8.0 * (1 + moments) * static_cast<double>(parameters);
-  work.fused_bytes = work.bytes;
-  return work;
-}
-
 int dump(const BenchStepOptions& options, const mpi::Communicator& comm) {
   if (comm.world_size() > 1) throw UsageError("--dump: start it on one rank");
   BenchFixture<float> bench(options, options.dim, comm);
@@ -144,7 +129,8 @@ int dump(const BenchStepOptions& options, const mpi::Communicator& comm) {
                        {}});
     }
   }
-  plans.push_back({"/x", hdf5::Type::float32, shape(bench.batch.count, options.dim), {}});
+  plans.push_back(
+      {"/x", hdf5::Type::float32, shape(bench.batch.count, bench.spec.dimension()), {}});
   NewFile output(options.dump, "--dump");
   const auto places = hdf5::create(output.temporary(), plans);
   const hdf5::RawFile file(output.temporary(), hdf5::RawFile::Mode::write);
@@ -217,11 +203,10 @@ nlohmann::json time_steps(const BenchStepOptions& options, const mpi::Communicat
   const Spread spread = spread_of(milliseconds);
   const int ranks = comm.world_size();
   const double samples = static_cast<double>(options.batch_size) / ranks;
-  const int moments = bench.flow.parameters().moment_count();
-  const StepWork work =
-      options.model.empty()
-          ? work_of_step(options.dim, options.layers, samples, moments, ranks)
-          : work_of_model(bench.spec, bench.flow.parameters().flat_size(), samples, moments);
+  const Optimizer<float> optimizer({parse_optimizer_kind(options.optimizer)});
+  const int moments = optimizer.moment_count();
+  const StepWork work = work_of_step(
+      bench.work, samples, optimizer.weights_have_moments() ? moments : 0, moments, ranks);
   nlohmann::json time = {{"median_ms", spread.median},
                          {"min_ms", spread.least},
                          {"lower_quartile_ms", spread.lower_quartile},

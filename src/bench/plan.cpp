@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bench/bench_exchange.hpp"
+#include "bench/bench_fixture.hpp"
 #include "exchange/link_rates.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/mpi/agreement.hpp"
@@ -32,6 +33,7 @@ struct Advice {
 };
 
 struct Plan {
+  std::string model;  // in words
   StepShape shape;
   Rates rates;
   bool compute_measured = false;
@@ -44,20 +46,12 @@ struct Plan {
   std::vector<ExchangeTime> measured;  // empty, or one for each of costs
 };
 
-TrainOptions train_options(const PlanOptions& options) {
-  TrainOptions train;
-  train.layers = options.layers;
-  train.batch_size = options.batch_size;
-  train.activation = options.activation;
-  train.optimizer = options.optimizer;
-  train.precision = options.precision;
-  return train;
-}
-
 BenchStepOptions bench_options(const PlanOptions& options) {
   BenchStepOptions bench;
   bench.dim = options.dim;
   bench.layers = options.layers;
+  bench.model = options.model;
+  bench.sample = options.sample;
   bench.batch_size = options.batch_size;
   bench.activation = options.activation;
   bench.optimizer = options.optimizer;
@@ -68,6 +62,12 @@ BenchStepOptions bench_options(const PlanOptions& options) {
   return bench;
 }
 
+TrainOptions train_options(const PlanOptions& options) {
+  TrainOptions train = train_options(bench_options(options));
+  train.precision = options.precision;
+  return train;
+}
+
 ComputeRates scaled(ComputeRates rates, double factor) {
   rates.flops *= factor;
   rates.weight_bytes *= factor;
@@ -76,15 +76,14 @@ ComputeRates scaled(ComputeRates rates, double factor) {
   return rates;
 }
 
-ComputeRates told_rates(const PlanOptions& options, int ranks) {
+ComputeRates told_rates(const PlanOptions& options, const LayerSpec& elementwise, int ranks) {
   ComputeRates rates;
   const double threads = static_cast<double>(options.threads);
   rates.flops = options.gflops * 1e9 * threads;
   rates.weight_bytes = options.memory_gbps * 1e9;
   rates.optimizer_bytes = options.memory_gbps * 1e9;
   // 4 ns a coordinate for the simple ones; a spline searches its bins
-  rates.element_seconds = (options.activation == "spline" ? 40e-9 : 4e-9) / threads;
-  if (options.activation == "none") rates.element_seconds = 0;
+  rates.element_seconds = (elementwise.kind == "spline" ? 40e-9 : 4e-9) / threads;
   if (options.cores > 0) {
     rates.share = std::min(1.0, static_cast<double>(options.cores) / (threads * ranks));
   }
@@ -93,7 +92,7 @@ ComputeRates told_rates(const PlanOptions& options, int ranks) {
 
 double faster_of(const StepShape& shape, const Rates& rates, double memory_limit) {
   std::vector<StepCost> costs;
-  for (const ExchangeChoice& choice : all_exchanges(shape.ranks)) {
+  for (const ExchangeChoice& choice : exchanges_for(shape)) {
     costs.push_back(step_cost(choice, shape, rates.compute, rates.links));
   }
   return static_cast<double>(shape.batch_size) / cheapest(costs, memory_limit).seconds();
@@ -138,10 +137,9 @@ std::vector<Advice> advice_on(const Plan& plan) {
 
 template <class T>
 ComputeRates measured_rates(const PlanOptions& options, const StepShape& shape,
-                            const mpi::Communicator& comm) {
-  const TrainOptions train = train_options(options);
+                            const LayerSpec& elementwise, const mpi::Communicator& comm) {
   return measure_compute<T>(comm, Products(parse_product_backend(options.products)), shape,
-                            activation_spec(options.activation, train), optimizer_options_of(train),
+                            elementwise, optimizer_options_of(train_options(options)),
                             static_cast<int>(options.threads));
 }
 
@@ -149,15 +147,20 @@ Plan make_plan(const PlanOptions& options, const mpi::Communicator& comm) {
   Plan plan;
   const int started = comm.world_size();
   const int ranks = options.ranks == 0 ? started : static_cast<int>(options.ranks);
-  plan.shape = shape_of(train_options(options), options.dim, ranks);
-  plan.rates.compute = told_rates(options, ranks);
+  const FlowSpec spec = spec_of(bench_options(options), options.dim);
+  const FlowWork work = work_of(spec);
+  plan.model = options.model.empty() ? fmt::format("D {}, {} layer{}", options.dim, options.layers,
+                                                   options.layers == 1 ? "" : "s")
+                                     : fmt::format("{} of {}", options.model, options.sample);
+  plan.shape = shape_of(train_options(options), work, ranks);
+  plan.rates.compute = told_rates(options, work.elementwise, ranks);
   plan.rates.links = told_links(options.link_gbps * 1e9 / 8, options.latency_us * 1e-6);
   if (options.measure) {
     const double share = plan.rates.compute.share;  // by --cores
     plan.compute_measured = true;
     plan.rates.compute = options.precision == "float64"
-                             ? measured_rates<double>(options, plan.shape, comm)
-                             : measured_rates<float>(options, plan.shape, comm);
+                             ? measured_rates<double>(options, plan.shape, work.elementwise, comm)
+                             : measured_rates<float>(options, plan.shape, work.elementwise, comm);
     if (started == 1) {  // alone now, but not then
       plan.rates.compute = scaled(plan.rates.compute, share);
       plan.rates.compute.share = share;
@@ -168,7 +171,8 @@ Plan make_plan(const PlanOptions& options, const mpi::Communicator& comm) {
     }
   }
   plan.memory_limit = options.memory_gib * static_cast<double>(1 << 30);
-  for (const ExchangeChoice& choice : all_exchanges(ranks)) {
+  const std::vector<ExchangeChoice> choices = exchanges_for(plan.shape);
+  for (const ExchangeChoice& choice : choices) {
     plan.costs.push_back(step_cost(choice, plan.shape, plan.rates.compute, plan.rates.links));
   }
   plan.chosen =
@@ -181,7 +185,7 @@ Plan make_plan(const PlanOptions& options, const mpi::Communicator& comm) {
           .seconds();
   plan.advice = advice_on(plan);
   if (options.compare) {
-    plan.measured = time_exchanges(bench_options(options), all_exchanges(ranks), comm);
+    plan.measured = time_exchanges(bench_options(options), choices, comm);
   }
   return plan;
 }
@@ -240,8 +244,10 @@ nlohmann::json to_json(const Plan& plan) {
   const ComputeRates& compute = plan.rates.compute;
   const LinkRates& link = plan.rates.links.all;
   return {{"setting",
-           {{"dim", plan.shape.dimension},
+           {{"model", plan.model},
+            {"dim", plan.shape.dimension},
             {"layers", plan.shape.layers},
+            {"whole_parameters", plan.shape.whole_parameters},
             {"batch_size", plan.shape.batch_size},
             {"ranks", plan.shape.ranks}}},
           {"rates",
@@ -270,8 +276,7 @@ nlohmann::json to_json(const Plan& plan) {
 void print(const Plan& plan) {
   const ComputeRates& compute = plan.rates.compute;
   const LinkRates& link = plan.rates.links.all;
-  fmt::print("D {}, {} layer{}, global batch {}, {} rank{}; one rank alone {:.2f} ms per step\n",
-             plan.shape.dimension, plan.shape.layers, plan.shape.layers == 1 ? "" : "s",
+  fmt::print("{}, global batch {}, {} rank{}; one rank alone {:.2f} ms per step\n", plan.model,
              plan.shape.batch_size, plan.shape.ranks, plan.shape.ranks == 1 ? "" : "s",
              plan.one_rank_seconds * 1e3);
   fmt::print("rank  {:.1f} GFLOP/s, optimizer {:.1f} GB/s, {:.2f} of its cores ({})\n",

@@ -12,9 +12,11 @@ struct PlanOptions {
   // the step
   std::int64_t dim = 784;
   std::int64_t layers = 2;
-  std::int64_t batch_size = 100;  // GLOBAL
-  std::int64_t ranks = 0;         // 0: as many as were started
-  std::int64_t threads = 1;       // per rank
+  std::string model;               // as train's --model; empty: by dim, layers and activation
+  std::string sample = "1x28x28";  // of the model: channels x height x width
+  std::int64_t batch_size = 100;   // GLOBAL
+  std::int64_t ranks = 0;          // 0: as many as were started
+  std::int64_t threads = 1;        // per rank
   std::string activation = "spline";
   std::string optimizer = "adam";
   std::string precision = "float32";

@@ -4,14 +4,17 @@
 
 namespace relgrad {
 
-StepWork work_of_step(Index dimension, Index layers, double samples, int moments, int ranks) {
-  const double weights = static_cast<double>(dimension) * static_cast<double>(dimension);
-  const double k = static_cast<double>(layers);
+StepWork work_of_step(const FlowWork& flow, double samples, int moments, int moments_of_whole,
+                      int ranks) {
+  const auto size = static_cast<double>(flow.matrix_size);
+  const double weights = size * size;  // 0 without full layers
+  const double k = static_cast<double>(flow.matrices);
   const double moved = 8.0 * (1 + moments);  // values and moments, read and written
+  const double of_whole = 8.0 * (1 + moments_of_whole) * static_cast<double>(flow.whole_parameters);
   StepWork work;
-  work.flops = (8.0 * k - 2.0) * samples * weights;
-  work.bytes = k * weights * (12.0 + (moved + 4.0) / ranks);
-  work.fused_bytes = k * weights * (8.0 + moved / ranks);
+  work.flops = samples * ((8.0 * k - 2.0) * weights + 3.0 * flow.other_flops);
+  work.bytes = k * weights * (12.0 + (moved + 4.0) / ranks) + of_whole;
+  work.fused_bytes = k * weights * (8.0 + moved / ranks) + of_whole;
   return work;
 }
 

@@ -28,9 +28,12 @@ Command bench_command() {
                        "all exchanges by turns, each checked against dense"}};
   command.details =
       "bench step compares a step with its floor, max(flops / peak, bytes / bandwidth), which is\n"
-      "measured between the steps. Flops: 8 B D^2 per layer, 6 B D^2 for the first. Bytes: three\n"
-      "reads of W (12 per weight) and what the optimizer reads and writes, gradient included (28\n"
-      "per weight for adam, 20 for momentum, 12 for sgd). Peak: multiply-adds in registers, with\n"
+      "measured between the steps. Flops: 8 B D^2 per full layer, 6 B D^2 for the first, and "
+      "three\n"
+      "times those of the forward pass of every other layer. Bytes: three reads of W (12\n"
+      "per weight) and what the optimizer reads and writes, gradient included (28 per weight for\n"
+      "adam, 20 for momentum, 12 for sgd), and all other parameters with their moments. Peak: "
+      "multiply-adds in registers, with\n"
       "all threads of one rank. Bandwidth: three arrays larger than the caches, updated in place.";
   command.exit_codes = {0, 1, 2, 6, 8};
   command.set_positional = [what](const std::string& text) { *what = text; };
@@ -53,7 +56,7 @@ Command bench_command() {
                           {"smooth-leaky-relu", "leaky-tanh", "spline", "none"},
                           "element-wise map after each linear layer but the last (spline: also "
                           "after the last)"),
-            choice_option("optimizer", options->optimizer, {"adam", "momentum", "sgd"},
+            choice_option("optimizer", options->optimizer, {"adam", "momentum", "sgd", "natural"},
                           "update rule"),
             choice_option(
                 "exchange", options->exchange, {"auto", "dense", "sharded", "factor", "row"},

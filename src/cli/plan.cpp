@@ -15,11 +15,14 @@ Command plan_command() {
       "Predicts step time, memory and traffic of each exchange for a given number of ranks, and "
       "suggests what to change next.";
   command.usage = {
-      "[--dim D] [--layers K] [--batch-size B] [--ranks P] [--link-gbps G] [--measure] "
+      "[--dim D] [--layers K] [--model LINE] [--batch-size B] [--ranks P] [--link-gbps G] "
+      "[--measure] "
       "[--json FILE|-]"};
   command.examples = {
       {"relgrad plan --dim 3072 --batch-size 128 --ranks 16 --link-gbps 100 --latency-us 2",
        "a cluster of which only the data sheet is known"},
+      {"relgrad plan --model glow:3x32:512 --sample 3x32x32 --ranks 16",
+       "a model of other layers than full matrices"},
       {"relgrad plan --dim 3072 --ranks 16 --threads 2 --measure",
        "computing rates measured on this machine"},
       {"mpirun -n 2 relgrad plan --dim 784 --measure --compare",
@@ -29,24 +32,30 @@ Command plan_command() {
   const Limits<std::int64_t> from_zero{.least = 0, .most = 1 << 20};
   const Limits<double> above_zero{.least = 0, .least_allowed = false};
   command.options = joined(
-      {group("Step",
-             {number_option("dim", options->dim, positive, "", "dimension D of a sample"),
-              number_option("layers", options->layers, positive, "", "number of linear layers"),
-              number_option("batch-size", options->batch_size,
-                            Limits<std::int64_t>{.least = 1, .most = 1 << 24}, "samples",
-                            "samples per step, of all ranks together"),
-              number_option("ranks", options->ranks, from_zero, "ranks",
-                            "number of ranks; 0: as many as were started"),
-              number_option("threads", options->threads,
-                            Limits<std::int64_t>{.least = 1, .most = 1024}, "threads",
-                            "threads per rank"),
-              choice_option("activation", options->activation,
-                            {"spline", "smooth-leaky-relu", "leaky-tanh", "none"},
-                            "element-wise map after each linear layer"),
-              choice_option("optimizer", options->optimizer, {"adam", "momentum", "sgd"},
-                            "update rule"),
-              choice_option("precision", options->precision, {"float32", "float64"},
-                            "number type of parameters and matrix products")}),
+      {group(
+           "Step",
+           {number_option("dim", options->dim, positive, "", "dimension D of a sample"),
+            number_option("layers", options->layers, positive, "", "number of linear layers"),
+            text_option("model", options->model, "LINE", "layers in order, or a name",
+                        "the layers in one line, as of relgrad train, in place of --dim, --layers "
+                        "and --activation"),
+            text_option("sample", options->sample, "CxHxW", "channels x height x width",
+                        "shape of a sample of --model"),
+            number_option("batch-size", options->batch_size,
+                          Limits<std::int64_t>{.least = 1, .most = 1 << 24}, "samples",
+                          "samples per step, of all ranks together"),
+            number_option("ranks", options->ranks, from_zero, "ranks",
+                          "number of ranks; 0: as many as were started"),
+            number_option("threads", options->threads,
+                          Limits<std::int64_t>{.least = 1, .most = 1024}, "threads",
+                          "threads per rank"),
+            choice_option("activation", options->activation,
+                          {"spline", "smooth-leaky-relu", "leaky-tanh", "none"},
+                          "element-wise map after each linear layer"),
+            choice_option("optimizer", options->optimizer, {"adam", "momentum", "sgd", "natural"},
+                          "update rule"),
+            choice_option("precision", options->precision, {"float32", "float64"},
+                          "number type of parameters and matrix products")}),
        group("Machine, as you describe it",
              {number_option("cores", options->cores, from_zero, "cores",
                             "number of cores of all ranks together; 0: one per thread"),

@@ -114,6 +114,15 @@ std::vector<ExchangeChoice> all_exchanges(int ranks) {
   return all;
 }
 
+std::vector<ExchangeChoice> exchanges_for(const StepShape& shape) {
+  if (shape.layers == 0) return {{"dense", 1}};
+  std::vector<ExchangeChoice> all = all_exchanges(shape.ranks);
+  if (!shape.may_go_by_row) {
+    std::erase_if(all, [](const ExchangeChoice& choice) { return choice.name == "row"; });
+  }
+  return all;
+}
+
 StepCost step_cost(const ExchangeChoice& choice, const StepShape& shape, const ComputeRates& rates,
                    const GridLinks& links) {
   StepCost cost;
@@ -132,13 +141,17 @@ StepCost step_cost(const ExchangeChoice& choice, const StepShape& shape, const C
   // Factor and sharded: 1/P of the columns are updated here, the rest elsewhere.
   const double updated = scheme == "dense" ? cols : cols / groups;
 
-  // 8 n D^2 flops a layer, 6 the first; forward and backward pass over W, the outer product over
-  // what it makes
+  // 8 n D^2 flops a full layer, 6 the first; forward and backward pass over W, the outer product
+  // over what it makes. Other layers: backward twice what forward is.
   const double made = scheme == "factor" ? updated : cols;
-  cost.products =
-      (8 * k - 2) * n * d * d / rates.flops + k * b * d * (2 * cols + made) / rates.weight_bytes;
-  cost.elements = k * n * d * rates.element_seconds;
-  cost.optimizer = k * d * updated * 2 * (1 + shape.moments) * b / rates.optimizer_bytes;
+  const double of_matrices = k > 0 ? (8 * k - 2) * d * d : 0;
+  cost.products = n * (of_matrices + 3 * shape.other_flops) / rates.flops +
+                  k * b * d * (2 * cols + made) / rates.weight_bytes;
+  cost.elements = n * shape.elements * rates.element_seconds;
+  const auto whole = static_cast<double>(shape.whole_parameters);
+  cost.optimizer = 2 * b *
+                   (k * d * updated * (1 + shape.moments) + whole * (1 + shape.moments_of_whole)) /
+                   rates.optimizer_bytes;
 
   ExchangeSum sum(cost);
   for (std::int64_t layer = 0; layer < shape.layers; ++layer) {
@@ -156,19 +169,19 @@ StepCost step_cost(const ExchangeChoice& choice, const StepShape& shape, const C
     cost.exchange += (k * 3 * d * group_n + d * n) * 2 * b / rates.optimizer_bytes;
   }
   sum.among(links.all);
-  sum.allreduce(shape.ranks, 1, static_cast<double>(shape.small_parameters) * b);
+  sum.allreduce(shape.ranks, 1, whole * b);
   if (shape.ranks > 1) {  // the step's decisions, eight numbers, which no Exchange carries
     cost.exchange += allreduce_seconds(links.all.allreduce, shape.ranks, 64);
   }
 
-  const double activations = (2 * k + 1.5) * 2 * group_n * cols;  // pairs, scratch, input
+  const double activations = shape.workspace * group_n / r;
   double buffers = 0;
   if (scheme == "factor") buffers = (d + cols / groups) * group_n * groups + cols * group_n;
-  if (groups > 1 && scheme != "factor") buffers = 2 * message_bytes / b;
+  if (groups > 1 && k > 0 && scheme != "factor") buffers = 2 * message_bytes / b;
   if (r > 1) buffers += 4 * d * group_n + d * n;  // [Delta | Y] whole and in pieces, what is spread
-  const double log_abs_det = d * cols;            // the factors of one layer
+  const double log_abs_det = k > 0 ? d * cols : 0;  // the factors of one layer
   cost.memory = b * (k * d * cols * (1 + shape.moments) + activations + buffers + log_abs_det +
-                     static_cast<double>(shape.small_parameters) * (2 + shape.moments));
+                     whole * (2 + shape.moments_of_whole));
   return cost;
 }
 

@@ -12,12 +12,17 @@ namespace relgrad {
 
 /// The work that the ranks share in a step.
 struct StepShape {
-  Index dimension = 784;
-  std::int64_t layers = 2;        // linear ones, each with an element-wise layer after it
+  Index dimension = 784;              // D of the full matrices
+  std::int64_t layers = 2;            // how many there are, each of D x D weights; 0: none
+  int moments = 2;                    // buffers that the optimizer keeps for each of these weights
+  std::int64_t whole_parameters = 0;  // all others, which every rank has whole
+  int moments_of_whole = 2;           // buffers for each of them
+  double other_flops = 0;     // per sample, forward pass, of layers neither full nor element-wise
+  double elements = 0;        // numbers per sample that pass element-wise layers
+  double workspace = 0;       // numbers per sample of a pass
+  bool may_go_by_row = true;  // ranks can share every layer by coordinates
   std::int64_t batch_size = 100;  // global
   int ranks = 1;
-  int moments = 2;                    // buffers that the optimizer keeps for each parameter
-  std::int64_t small_parameters = 0;  // biases and splines, which every rank has whole
   int element_bytes = 4;
 };
 
@@ -86,6 +91,9 @@ std::string exchange_of_columns(Index dimension, int row_groups, int data_groups
 
 /// dense, sharded, factor, and row for every R > 1 that divides the ranks; one rank: dense alone.
 std::vector<ExchangeChoice> all_exchanges(int ranks);
+/// Those among which a step of `shape` has a choice: dense alone where it has no full matrix, as
+/// all parameters then travel in one sum; no row where a layer cannot be shared by coordinates.
+std::vector<ExchangeChoice> exchanges_for(const StepShape& shape);
 
 /// The fastest whose memory is within the limit (bytes; 0: no limit); the smallest if none is.
 const StepCost& cheapest(const std::vector<StepCost>& costs, double memory_limit);

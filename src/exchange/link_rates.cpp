@@ -97,8 +97,9 @@ Spread seconds_on_all_ranks(const mpi::Communicator& comm, const std::function<v
 GridLinks measure_links(const mpi::Communicator& comm, const StepShape& shape) {
   const int ranks = comm.world_size();
   if (ranks == 1) return {};
-  const double weights =
-      static_cast<double>(shape.dimension * shape.dimension) * shape.element_bytes;
+  const std::int64_t numbers =
+      shape.layers > 0 ? shape.dimension * shape.dimension : shape.whole_parameters;
+  const double weights = static_cast<double>(numbers) * shape.element_bytes;
   const double samples =
       static_cast<double>(shape.dimension * shape.batch_size) * shape.element_bytes;
   GridLinks links;

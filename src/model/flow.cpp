@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "model/flow_layers.hpp"
 #include "model/latent_layer.hpp"
 #include "relgrad/core/error.hpp"
 
@@ -47,21 +48,20 @@ class LinearLayers final : public LayerVisitor<T> {
 }  // namespace
 
 template <class T>
-Flow<T>::Flow(const FlowSpec& spec, const Products& products, RowGroup<T>* row_group)
-    : spec_(spec),
-      row_group_(row_group),
-      parameters_(std::make_unique<ParameterStore<T>>()),
-      products_(std::make_unique<Products>(products)) {
+std::vector<std::unique_ptr<Layer<T>>> make_layers(const FlowSpec& spec, ParameterStore<T>& store,
+                                                   const Products& products,
+                                                   RowGroup<T>* row_group) {
+  std::vector<std::unique_ptr<Layer<T>>> layers;
   SampleShape shape = spec.sample;
   for (std::size_t i = 0; i < spec.layers.size(); ++i) {
     try {
-      layers_.push_back(make_layer<T>(spec.layers[i],
-                                      {*parameters_, *products_, shape, spec.latent, row_group},
-                                      fmt::format("layer/{}", i)));
+      layers.push_back(make_layer<T>(spec.layers[i],
+                                     {store, products, shape, spec.latent, row_group},
+                                     fmt::format("layer/{}", i)));
     } catch (const UsageError& error) {
       throw UsageError(fmt::format("--model: {}", error.what()));
     }
-    const Layer<T>& layer = *layers_.back();
+    const Layer<T>& layer = *layers.back();
     shape = layer.shape().out;
     if (row_group != nullptr && !layer.splits_by_coordinates()) {
       throw UsageError(
@@ -70,7 +70,18 @@ Flow<T>::Flow(const FlowSpec& spec, const Products& products, RowGroup<T>* row_g
                       i, layer.kind()));
     }
   }
-  layers_.push_back(std::make_unique<LatentLayer<T>>(shape, own(shape.size()).size(), spec.latent));
+  const Index size = row_group == nullptr ? shape.size() : row_group->own(shape.size()).size();
+  layers.push_back(std::make_unique<LatentLayer<T>>(shape, size, spec.latent));
+  return layers;
+}
+
+template <class T>
+Flow<T>::Flow(const FlowSpec& spec, const Products& products, RowGroup<T>* row_group)
+    : spec_(spec),
+      row_group_(row_group),
+      parameters_(std::make_unique<ParameterStore<T>>()),
+      products_(std::make_unique<Products>(products)),
+      layers_(make_layers(spec, *parameters_, *products_, row_group)) {
   parameters_->allocate();
 }
 
@@ -124,6 +135,13 @@ void Flow<T>::inverse(const ConstMatrixMap<T>& z, MatrixMap<T> x, InverseKind ki
   x = output;
 }
 
+template std::vector<std::unique_ptr<Layer<float>>> make_layers(const FlowSpec&,
+                                                                ParameterStore<float>&,
+                                                                const Products&, RowGroup<float>*);
+template std::vector<std::unique_ptr<Layer<double>>> make_layers(const FlowSpec&,
+                                                                 ParameterStore<double>&,
+                                                                 const Products&,
+                                                                 RowGroup<double>*);
 template class Flow<float>;
 template class Flow<double>;
 

@@ -56,11 +56,10 @@ class Trainer {
         run_(run),
         heartbeat_(heartbeat),
         kept_(kept_choices(resume, comm.world_size())),
-        tuned_(with_full_layers_of(flow_spec_of(options, dataset), options)),
-        matrix_size_(tuned_.layers > 0 ? dataset.dimension : 0),
-        products_(choose_products<T>(tuned_, matrix_size_, comm, kept_.at("products"))),
+        work_(work_of(flow_spec_of(options, dataset))),
+        products_(choose_products<T>(options, work_.matrix_size, comm, kept_.at("products"))),
         train_(open_split(options.data, dataset, "train", comm)),
-        sharing_(tuned_, matrix_size_, comm, products_, kept_.at("exchange")),
+        sharing_(options, work_, comm, products_, kept_.at("exchange")),
         model_(build_model<T>(options, dataset, train_, products_, comm, sharing_.row_group(),
                               resume.candidates)),
         exchange_(sharing_.make_exchange()),
@@ -154,8 +153,7 @@ class Trainer {
   RunDirectory* run_;  // root only; null elsewhere
   Heartbeat& heartbeat_;
   nlohmann::json kept_;
-  TrainOptions tuned_;  // what the choice of products and of the exchange goes by
-  Index matrix_size_;   // rows of the full layers; 0: there are none
+  FlowWork work_;  // what the choice of products and of the exchange goes by
   Products products_;
   SplitReader train_;
   std::optional<SplitReader> val_;

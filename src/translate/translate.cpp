@@ -51,20 +51,6 @@ FlowSpec flow_spec_of(const TrainOptions& options, const DatasetInfo& data) {
   return spec;
 }
 
-TrainOptions with_full_layers_of(const FlowSpec& spec, const TrainOptions& options) {
-  TrainOptions result = options;
-  result.layers = linear_layers(spec);
-  if (!options.model.empty()) {
-    const bool has_splines = std::ranges::count(spec.layers, "spline", &LayerSpec::kind) > 0;
-    result.activation = has_splines ? "spline" : "none";
-  }
-  return result;
-}
-
-Index linear_layers(const FlowSpec& spec) {
-  return std::ranges::count(spec.layers, "linear", &LayerSpec::kind);
-}
-
 GradientOptions gradient_options_of(const TrainOptions& options, bool tracks_log_abs_det) {
   GradientOptions gradient(parse_gradient_kind(options.gradient));
   gradient.inverse_every = options.inverse_every;

@@ -20,11 +20,6 @@ LayerSpec activation_spec(const std::string& kind, const TrainOptions& options);
 /// The flow that --model or the short forms (--layers, --activation, ...) say.
 /// @throws UsageError
 FlowSpec flow_spec_of(const TrainOptions& options, const DatasetInfo& data);
-/// How many of its layers are full D x D matrices.
-Index linear_layers(const FlowSpec& spec);
-/// `options` with --layers and --activation that have as many full layers as `spec`: what a choice
-/// by the cost of full layers goes by. 0 layers where there are none.
-TrainOptions with_full_layers_of(const FlowSpec& spec, const TrainOptions& options);
 
 /// @throws UsageError: logit of data that are not 8-bit.
 TransformOptions transform_options_of(const TrainOptions& options, const DatasetInfo& data);

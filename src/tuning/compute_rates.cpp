@@ -68,7 +68,8 @@ class LayerProducts {
 template <class T>
 void measure_products(const mpi::Communicator& comm, const Products& products,
                       const StepShape& shape, ComputeRates& rates) {
-  const Index d = shape.dimension;
+  // Without full layers: products of a size that other layers have.
+  const Index d = shape.layers > 0 ? shape.dimension : Index{512};
   const auto element = static_cast<Index>(sizeof(T));
   const Index columns = std::clamp<Index>(slice_bytes / (d * element), 1, d);
   const Index most = std::max<Index>(8, most_sample_bytes / (d * element));
@@ -94,7 +95,9 @@ double optimizer_bytes_a_second(const mpi::Communicator& comm, const StepShape& 
   const Optimizer<T> optimizer(options);
   const auto most = static_cast<std::size_t>(slice_bytes) / sizeof(T);
   const std::size_t count =
-      std::min(most, static_cast<std::size_t>(shape.dimension * shape.dimension));
+      std::min(most, static_cast<std::size_t>(shape.layers > 0
+                                                  ? shape.dimension * shape.dimension
+                                                  : std::max<Index>(1, shape.whole_parameters)));
   const std::size_t step = std::min(count, static_cast<std::size_t>(tile_bytes) / sizeof(T));
   const auto moments = static_cast<std::size_t>(optimizer.moment_count());
   std::vector<T> values(count, T{1});

@@ -47,17 +47,20 @@ std::string reason_of(const StepCost& chosen, const std::vector<StepCost>& costs
 
 }  // namespace
 
-StepShape shape_of(const TrainOptions& options, Index dimension, int ranks) {
+StepShape shape_of(const TrainOptions& options, const FlowWork& work, int ranks) {
+  const Optimizer<float> optimizer(optimizer_options_of(options));
   StepShape shape;
-  shape.dimension = dimension;
-  shape.layers = options.layers;
+  shape.dimension = work.matrix_size;
+  shape.layers = work.matrices;
+  shape.moments = optimizer.weights_have_moments() ? optimizer.moment_count() : 0;
+  shape.whole_parameters = work.whole_parameters;
+  shape.moments_of_whole = optimizer.moment_count();
+  shape.other_flops = work.other_flops;
+  shape.elements = work.elements;
+  shape.workspace = work.workspace;
+  shape.may_go_by_row = work.splits_by_coordinates;
   shape.batch_size = options.batch_size;
   shape.ranks = ranks;
-  shape.moments = Optimizer<float>(optimizer_options_of(options)).moment_count();
-  // each linear layer has a bias; each spline widths, heights and slopes
-  const std::int64_t of_activation =
-      options.activation == "spline" ? 3 * options.spline_bins + 1 : 0;
-  shape.small_parameters = options.layers * dimension * (1 + of_activation);
   shape.element_bytes = options.precision == "float64" ? 8 : 4;
   return shape;
 }
@@ -71,28 +74,28 @@ double memory_a_rank(const mpi::Communicator& comm) {
 }
 
 template <class T>
-ExchangeChoice choose_sharing(const TrainOptions& options, Index dimension,
+ExchangeChoice choose_sharing(const TrainOptions& options, const FlowWork& work,
                               const mpi::Communicator& comm, const Products& products,
                               const nlohmann::json& kept) {
   const int ranks = comm.world_size();
-  const std::string name = exchange_of(options, dimension, ranks);
+  const std::string name = exchange_of(options, work.matrix_size, ranks);
   if (name == "row") {
     return {name, options.row_groups == 0 ? ranks : static_cast<int>(options.row_groups)};
   }
-  if (options.exchange != "auto" || options.deterministic || ranks == 1 ||
-      dimension < smallest_measured_dimension) {
-    return {name, 1};
-  }
-  for (const ExchangeChoice& choice : all_exchanges(ranks)) {
+  if (options.exchange != "auto" || options.deterministic || ranks == 1) return {name, 1};
+  const StepShape shape = shape_of(options, work, ranks);
+  const std::vector<ExchangeChoice> choices = exchanges_for(shape);
+  if (choices.size() == 1) return choices.front();
+  if (work.matrix_size < smallest_measured_dimension) return {name, 1};
+  for (const ExchangeChoice& choice : choices) {
     if (to_json(choice) == kept && allows(options, choice)) return choice;
   }
-  const StepShape shape = shape_of(options, dimension, ranks);
   const GridLinks links = measure_links(comm, shape);
   const ComputeRates rates =
-      measure_compute<T>(comm, products, shape, activation_spec(options.activation, options),
-                         optimizer_options_of(options), static_cast<int>(options.threads));
+      measure_compute<T>(comm, products, shape, work.elementwise, optimizer_options_of(options),
+                         static_cast<int>(options.threads));
   std::vector<StepCost> costs;
-  for (const ExchangeChoice& choice : all_exchanges(ranks)) {
+  for (const ExchangeChoice& choice : choices) {
     if (allows(options, choice)) costs.push_back(step_cost(choice, shape, rates, links));
   }
   const double memory = memory_a_rank(comm);
@@ -105,9 +108,11 @@ nlohmann::json to_json(const ExchangeChoice& choice) {
   return {{"name", choice.name}, {"row_groups", choice.row_groups}};
 }
 
-template ExchangeChoice choose_sharing<float>(const TrainOptions&, Index, const mpi::Communicator&,
-                                              const Products&, const nlohmann::json&);
-template ExchangeChoice choose_sharing<double>(const TrainOptions&, Index, const mpi::Communicator&,
-                                               const Products&, const nlohmann::json&);
+template ExchangeChoice choose_sharing<float>(const TrainOptions&, const FlowWork&,
+                                              const mpi::Communicator&, const Products&,
+                                              const nlohmann::json&);
+template ExchangeChoice choose_sharing<double>(const TrainOptions&, const FlowWork&,
+                                               const mpi::Communicator&, const Products&,
+                                               const nlohmann::json&);
 
 }  // namespace relgrad

@@ -6,11 +6,12 @@
 namespace relgrad {
 
 template <class T>
-Sharing<T>::Sharing(const TrainOptions& options, Index dimension, const mpi::Communicator& comm,
-                    const Products& products, const nlohmann::json& kept)
+Sharing<T>::Sharing(const TrainOptions& options, const FlowWork& work,
+                    const mpi::Communicator& comm, const Products& products,
+                    const nlohmann::json& kept)
     : comm_(&comm),
       products_(&products),
-      choice_(choose_sharing<T>(options, dimension, comm, products, kept)),
+      choice_(choose_sharing<T>(options, work, comm, products, kept)),
       exchange_(choice_.name) {
   if (choice_.name != "row") return;
   if (options.gradient == "plain") {
@@ -23,7 +24,7 @@ Sharing<T>::Sharing(const TrainOptions& options, Index dimension, const mpi::Com
   // Clipping needs all columns that are here, on every rank that holds them.
   exchange_ = options.clip_norm > 0
                   ? "dense"
-                  : exchange_of_columns(dimension, together, comm.world_size() / together,
+                  : exchange_of_columns(work.matrix_size, together, comm.world_size() / together,
                                         options.batch_size);
 }
 

@@ -13,7 +13,7 @@ template <class T>
 class Sharing {
  public:
   /// Collective. @throws UsageError on every rank. @param kept  as of choose_sharing
-  Sharing(const TrainOptions& options, Index dimension, const mpi::Communicator& comm,
+  Sharing(const TrainOptions& options, const FlowWork& work, const mpi::Communicator& comm,
           const Products& products, const nlohmann::json& kept = nullptr);
   /// The ranks that share every W with this one; null if W is whole here. Lives as long as this.
   MpiRowGroup<T>* row_group() const { return row_group_.get(); }

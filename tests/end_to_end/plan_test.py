@@ -44,6 +44,28 @@ class Plan(support.Test):
         for part in ("choice  row (4 share every W): fastest", "next    twice the batch", "samples/s"):
             self.assertIn(part, text)
 
+    def test_a_model_of_any_layers_is_planned(self):
+        plan = planned("--model", "glow:3x32:512", "--sample", "3x32x32", "--ranks", 16, "--link-gbps", 10)
+        self.assertEqual([row["exchange"] for row in plan["exchanges"]], ["dense"])
+        numbers = plan["setting"]["whole_parameters"]
+        self.assertGreater(numbers, 40e6)  # Glow of the paper has 44 million
+        sent = plan["exchanges"][0]["exchange_ms"]
+        self.assertGreater(sent, 1e3 * 2 * 15 / 16 * numbers * 4 / 1.25e9)
+        self.assertGreater(plan["exchanges"][0]["products_ms"], 0)
+        # Layers that cannot be shared by coordinates: no row.
+        mixed = planned("--model", "conv:3 linear spline", "--sample", "1x28x28", "--ranks", 4)
+        self.assertEqual([row["exchange"] for row in mixed["exchanges"]], ["dense", "sharded", "factor"])
+        # The line of the short forms has the same plan as they.
+        short = planned("--dim", 784, "--ranks", 4)["exchanges"]
+        self.assertEqual(planned("--model", "2*(linear spline)", "--sample", "784x1x1", "--ranks", 4)["exchanges"],
+                         short)
+
+    def test_a_model_is_compared_with_its_steps(self):
+        plan = planned("--model", "conv:3 linear spline:4 squeeze coupling:4", "--sample", "1x8x6", "--batch-size",
+                       8, "--steps", 3, "--measure", "--compare", "--optimizer", "natural", ranks=2)
+        for row in plan["exchanges"]:
+            self.assertGreater(row["measured_step_ms"], 0)
+
     def test_measured_and_compared_on_real_ranks(self):
         for ranks in (1, 2, 4):
             plan = planned("--dim", 48, "--batch-size", 16, "--steps", 3, "--measure", "--compare",
@@ -83,6 +105,13 @@ class BenchStep(support.Test):
             result = json.loads(must(*words, "--gradient", gradient, "--json", "-", ranks=2).out)
             self.assertLess(result["check"]["relative_error"], result["check"]["limit"])
             self.assertGreater(result["time"]["floor"]["flops"], 0)
+
+    def test_natural_steps_are_timed(self):
+        words = ["bench", "step", "--optimizer", "natural", "--dim", 40, "--batch-size", 16, "--steps", 2]
+        result = json.loads(must(*words, "--json", "-", ranks=2).out)
+        # Matrices have no moments: as many bytes as sgd, but for those of the biases.
+        floor = result["time"]["floor"]["bytes"]
+        self.assertAlmostEqual(floor, 2 * 1600 * (12 + (8 + 4) / 2) + 80 * 24)
 
     def test_a_shape_that_is_none_is_refused(self):
         for shape in ("28x28", "1x28x28x", "0x4x4", "1x28xa"):

@@ -6,10 +6,16 @@
 #include "bench/bench_exchange.hpp"
 #include "exchange/link_rates.hpp"
 #include "relgrad/core/error.hpp"
+#include "relgrad/model/model_line.hpp"
 #include "tuning/exchange_choice.hpp"
 
 namespace relgrad {
 namespace {
+
+FlowWork work_of_layers(Index dimension) {
+  const LayerSpec activation{"smooth-leaky-relu", {}};
+  return work_of(make_flow_spec(dimension, 2, activation, {"none", {}}, Latent::normal));
+}
 
 class ExchangeChoiceTest : public testing::Test {
  protected:
@@ -22,8 +28,11 @@ class ExchangeChoiceTest : public testing::Test {
   }
   /// The same on every rank, or the test fails.
   std::string chosen(const TrainOptions& options, Index dimension) const {
+    return chosen(options, work_of_layers(dimension));
+  }
+  std::string chosen(const TrainOptions& options, const FlowWork& work) const {
     const std::string text =
-        choose_sharing<float>(options, dimension, comm_, Products(ProductBackend::openblas)).text();
+        choose_sharing<float>(options, work, comm_, Products(ProductBackend::openblas)).text();
     const std::vector<std::string> all = comm_.allgather_strings(text);
     EXPECT_EQ(std::set<std::string>(all.begin(), all.end()).size(), 1U);
     return text;
@@ -42,8 +51,8 @@ TEST_F(ExchangeChoiceTest, BytesThatAStepSendsAreThoseOfTheModel) {
   TrainOptions train = options("auto");
   const std::vector<ExchangeChoice> choices = all_exchanges(ranks_);
   for (const ExchangeTime& time : time_exchanges(bench, choices, comm_)) {
-    const StepCost cost =
-        step_cost(time.choice, shape_of(train, 24, ranks_), ComputeRates(), GridLinks());
+    const StepCost cost = step_cost(time.choice, shape_of(train, work_of_layers(24), ranks_),
+                                    ComputeRates(), GridLinks());
     EXPECT_EQ(static_cast<double>(time.bytes_sent), cost.bytes_sent) << time.choice.text();
   }
 }
@@ -51,7 +60,9 @@ TEST_F(ExchangeChoiceTest, BytesThatAStepSendsAreThoseOfTheModel) {
 TEST_F(ExchangeChoiceTest, AKeptChoiceOfAutoIsTakenWhereItIsAllowed) {
   const auto again = [&](TrainOptions now, const char* name) {
     const nlohmann::json kept = to_json(ExchangeChoice{name, 1});
-    return choose_sharing<float>(now, 600, comm_, Products(ProductBackend::openblas), kept).text();
+    return choose_sharing<float>(now, work_of_layers(600), comm_,
+                                 Products(ProductBackend::openblas), kept)
+        .text();
   };
   if (ranks_ == 1) GTEST_SKIP() << "one rank has nothing to choose";
   for (const char* name : {"dense", "sharded", "factor"}) {
@@ -86,6 +97,17 @@ TEST_F(ExchangeChoiceTest, AutoKeepsToWhatOtherOptionsAllow) {
   EXPECT_EQ(chosen(clipped, 600), "dense");
 }
 
+TEST_F(ExchangeChoiceTest, AutoTakesWhatTheLayersOfAModelAllow) {
+  const FlowWork without_matrices =
+      work_of({{3, 16, 16}, Latent::normal, parse_model_line("glow:2x1:8")});
+  EXPECT_EQ(chosen(options("auto"), without_matrices), "dense");
+  const FlowWork mixed = work_of({{1, 24, 25}, Latent::normal, parse_model_line("conv:3 linear")});
+  EXPECT_FALSE(chosen(options("auto"), mixed).starts_with("row"));
+  for (const ExchangeChoice& choice : exchanges_for(shape_of(options("auto"), mixed, 4))) {
+    EXPECT_NE(choice.name, "row");
+  }
+}
+
 TEST_F(ExchangeChoiceTest, AutoGoesByTheFormulaWhereBitsOrASmallDimensionAskForIt) {
   const std::string by_formula = ranks_ == 1 ? "dense" : "factor";
   TrainOptions deterministic = options("auto");
@@ -95,7 +117,8 @@ TEST_F(ExchangeChoiceTest, AutoGoesByTheFormulaWhereBitsOrASmallDimensionAskForI
 }
 
 TEST_F(ExchangeChoiceTest, RatesAreTheSameOnEveryRank) {
-  const GridLinks links = measure_links(comm_, shape_of(options("auto"), 64, ranks_));
+  const GridLinks links =
+      measure_links(comm_, shape_of(options("auto"), work_of_layers(64), ranks_));
   for (const LinkRates& link : {links.all, links.among_sharing(2), links.among_same_columns(2)}) {
     for (const double rate : {link.allreduce.bandwidth, link.reduce_scatter.bandwidth,
                               link.allgather.latency, link.alltoall.bandwidth}) {
