@@ -27,14 +27,13 @@ Command bench_command() {
                       {"mpirun -n 2 relgrad bench exchange --dim 784 --batch-size 200",
                        "all exchanges by turns, each checked against dense"}};
   command.details =
-      "bench step compares a step with its floor, max(flops / peak, bytes / bandwidth), which is\n"
-      "measured between the steps. Flops: 8 B D^2 per full layer, 6 B D^2 for the first, and "
-      "three\n"
-      "times those of the forward pass of every other layer. Bytes: three reads of W (12\n"
-      "per weight) and what the optimizer reads and writes, gradient included (28 per weight for\n"
-      "adam, 20 for momentum, 12 for sgd), and all other parameters with their moments. Peak: "
-      "multiply-adds in registers, with\n"
-      "all threads of one rank. Bandwidth: three arrays larger than the caches, updated in place.";
+      "bench step compares a step with its floor, max(flops / peak, bytes / bandwidth), which\n"
+      "is measured between the steps. Flops: 8 B D^2 per full layer, 6 B D^2 for the first, and\n"
+      "three times those of the forward pass of every other layer. Bytes: three reads of W (12\n"
+      "per weight) and what the optimizer reads and writes, gradient included (28 per weight\n"
+      "for adam, 20 for momentum, 12 for sgd and natural); all other parameters and their\n"
+      "moments, read and written. Peak: multiply-adds in registers, with all threads of one\n"
+      "rank. Bandwidth: three arrays larger than the caches, updated in place.";
   command.exit_codes = {0, 1, 2, 6, 8};
   command.set_positional = [what](const std::string& text) { *what = text; };
   const Limits<std::int64_t> positive{.least = 1, .most = 1 << 20};
