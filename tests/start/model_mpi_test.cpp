@@ -11,8 +11,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A data set of which the shards of the training split are cut to nothing once they are open:
-/// whoever reads a row of it fails.
+/// A data set whose training split can be made unreadable: its shards are cut to nothing while they
+/// are open, and whoever reads a row fails.
 class UnreadableTraining {
  public:
   UnreadableTraining() {
@@ -27,7 +27,8 @@ class UnreadableTraining {
   }
   const DatasetInfo& dataset() const { return dataset_; }
   const SplitReader& train() const { return *train_; }
-  void cut() const {
+  void cut() {
+    train_ = std::make_unique<SplitReader>(path(), dataset_, "train");  // has read no row yet
     for (const auto& entry : fs::directory_iterator(path())) {
       if (entry.path().filename().string().starts_with("train-")) fs::resize_file(entry.path(), 1);
     }
@@ -58,7 +59,7 @@ class ModelOfARun : public testing::Test {
     EXPECT_TRUE(checkpoint::save(comm_, run, 1, state, blocks, {}).saved);
     return checkpoint::list(run);
   }
-  void expect_resumed_without_training_samples() const {
+  void expect_resumed_without_training_samples() {
     const Model<float> fresh = built({});
     const std::vector<checkpoint::Found> checkpoints = saved(fresh);
     ASSERT_EQ(checkpoints.size(), 1U);
