@@ -15,8 +15,7 @@ Command plan_command() {
       "Predicts step time, memory and traffic of each exchange for a given number of ranks, and "
       "suggests what to change next.";
   command.usage = {
-      "[--dim D] [--layers K] [--model LINE] [--batch-size B] [--ranks P] [--link-gbps G] "
-      "[--measure] "
+      "[--dim D | --model LINE] [--batch-size B] [--ranks P] [--link-gbps G] [--measure] "
       "[--json FILE|-]"};
   command.examples = {
       {"relgrad plan --dim 3072 --batch-size 128 --ranks 16 --link-gbps 100 --latency-us 2",
