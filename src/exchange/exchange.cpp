@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/stopwatch.hpp"
+#include "linalg/column_pass.hpp"
 #include "relgrad/core/error.hpp"
 
 namespace relgrad {
@@ -42,6 +43,16 @@ class ExchangeBase : public Exchange<T> {
   void sum_exact(std::span<double> values) override {
     if (ranks() == 1 || values.empty()) return;
     timed(values.size() * sizeof(double) / sizeof(T), [&] { comm_->allreduce_sum(values); });
+  }
+
+  bool column_pass(const ConstMatrixMap<T>& w, const ConstMatrixMap<T>& left,
+                   const ConstMatrixMap<T>& factors, MatrixMap<T> products,
+                   const typename Exchange<T>::Apply& apply) override {
+    const ProductShape shape{Transpose::yes, Transpose::no, w.cols(), factors.cols(), w.rows()};
+    if (ranks() > 1 || !products_->in_one_pass(shape)) return false;
+    if (!ColumnPass<T>::is_available(factors.cols())) return false;
+    column_pass_.run(w, left, factors, products, apply);
+    return true;
   }
 
  protected:
@@ -93,9 +104,19 @@ class ExchangeBase : public Exchange<T> {
           [&] { comm_->allgather(mine, all, own_counts(updated.rows(), updated.cols())); });
   }
 
+  /// The same as a matrix in double, of samples that are all here.
+  void inner_of_all(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& outputs,
+                    const Range& coordinates, Matrix<double>& inner) {
+    inner_with_own(left.data(), left.cols(), outputs, coordinates);
+    inner = ConstMatrixMap<T>(inner_.data(), left.cols(), outputs.cols()).template cast<double>();
+  }
+
   const mpi::Communicator* comm_;
   const Products* products_;
   std::vector<T> inner_;
+
+ private:
+  ColumnPass<T> column_pass_;
 };
 
 /// No rank has the factors of another rank's samples.
@@ -106,9 +127,7 @@ class WithoutFactors : public ExchangeBase<T> {
   bool has_inner_product() const override { return this->ranks() == 1; }
   void inner_product(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& outputs,
                      const Range& coordinates, Matrix<double>& inner) override {
-    this->inner_with_own(left.data(), left.cols(), outputs, coordinates);
-    inner =
-        ConstMatrixMap<T>(this->inner_.data(), left.cols(), outputs.cols()).template cast<double>();
+    this->inner_of_all(left, outputs, coordinates, inner);
   }
 };
 
@@ -225,6 +244,7 @@ class FactorExchange final : public ExchangeBase<T> {
   bool has_inner_product() const override { return true; }
   void inner_product(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& outputs,
                      const Range& coordinates, Matrix<double>& inner) override {
+    if (this->ranks() == 1) return this->inner_of_all(left, outputs, coordinates, inner);
     const Index samples = static_cast<Index>(left_.size()) / left.rows();  // left_: gather()
     this->inner_with_own(left_.data(), samples, outputs, coordinates);
     all_inner_.resize(static_cast<std::size_t>(samples * samples));

@@ -23,6 +23,11 @@ class RowExchange final : public Exchange<T> {
                      const typename Exchange<T>::Apply& apply, const ReadNext<T>& beside) override {
     same_columns_->outer_product(left, right, apply, beside);
   }
+  bool column_pass(const ConstMatrixMap<T>& w, const ConstMatrixMap<T>& left,
+                   const ConstMatrixMap<T>& factors, MatrixMap<T> products,
+                   const typename Exchange<T>::Apply& apply) override {
+    return same_columns_->column_pass(w, left, factors, products, apply);
+  }
   bool has_inner_product() const override { return same_columns_->has_inner_product(); }
   void inner_product(const ConstMatrixMap<T>& left, const ConstMatrixMap<T>& outputs,
                      const Range& coordinates, Matrix<double>& inner) override {

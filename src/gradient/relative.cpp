@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -52,29 +53,25 @@ class RelativeGradient final : public LayerGradient<T> {
       scales_->add_squares(left_half(pair), right_half(pair), sink);
       scale_rows(half(all, 1), scales_->columns());
     }
-    if (delta.input_is_needed) {
-      multiply_transposed(layer, layer.weight(), read(all), products.data());
-      delta.input = left_half(products);
-    } else {
-      multiply_transposed(layer, layer.weight(), y, products.data() + products.size() / 2);
-    }
+    const PerSampleTerm<T> term{T{1}, nullptr, T{1}, scales_ ? scales_->product() : nullptr};
+    Factors<T> factors{scales_ ? scaled(delta_out) : delta_out, right_half(products), {}};
+    if (options_.tracks_log_abs_det) factors.outputs.emplace(outputs_over_growth(y));
+    const ConstMatrixMap<T> multiplied = delta.input_is_needed ? read(all) : y;
+    T* const to = products.data() + (delta.input_is_needed ? 0 : products.size() / 2);
+    const bool moved = sink.multiply_and_move({layer.weight_id(), factors.left, multiplied,
+                                               MatrixMap<T>(to, pair.rows(), multiplied.cols()),
+                                               term, factors.outputs});
+    if (!moved) multiply_transposed(layer, layer.weight(), multiplied, to);
+    if (delta.input_is_needed) delta.input = left_half(products);
 
     const ConstVectorMap<T> b = layer.bias();
     weights_.assign(static_cast<std::size_t>(y.cols()), T{1});  // 1 + y_n . b
     layer.products().gemm(Transpose::yes, Transpose::no, y.cols(), 1, y.rows(), y.data(), y.rows(),
                           b.data(), b.size(), Onto::itself, weights_.data(), y.cols());
-    if (scales_) {
-      scale_rows(half(all, 0), scales_->rows());
-      if (all.data() != pair.data()) {
-        scale_rows(half(pair, 0), scales_->rows() + layer.own().begin);
-      }
-    }
-    const PerSampleTerm<T> term{T{1}, nullptr, T{1}, scales_ ? scales_->product() : nullptr};
+    if (scales_) scale_rows(half(pair, 0), scales_->rows() + layer.own().begin);
     add_weighted_sum(layer, left_half(pair), ConstVectorMap<T>(weights_.data(), y.cols()), sink);
     sink.give({layer.bias_id(), {}, term});
-    Factors<T> factors{delta_out, right_half(products), {}};
-    if (options_.tracks_log_abs_det) factors.outputs.emplace(outputs_over_growth(y));
-    sink.give({layer.weight_id(), factors, term});
+    if (!moved) sink.give({layer.weight_id(), factors, term});
   }
 
   void take_exact_sums(StepSums<T>& sums) override { take_exact_bias(*layer_, sums); }
@@ -97,6 +94,14 @@ class RelativeGradient final : public LayerGradient<T> {
   /// sample alike, W itself, comes to.
   double growth_of(double lr) const { return 1.0 + lr - numbers_.lr * options_.weight_decay; }
 
+  /// R Delta, beside Delta, of which W^T Delta is still to be had.
+  ConstMatrixMap<T> scaled(const ConstMatrixMap<T>& delta) {
+    MatrixMap<T> copy = scaled_.matrix(delta.rows(), delta.cols());
+    std::copy_n(delta.data(), delta.size(), copy.data());
+    scale_rows(copy, scales_->rows());
+    return read(copy);
+  }
+
   /// What goes into Y^T Delta. With scales growth is diag(growth) and divided out of Y:
   ///   W' = diag(growth) (I + step diag(growth)^{-1} Delta Y^T) W
   ConstMatrixMap<T> outputs_over_growth(const ConstMatrixMap<T>& y) {
@@ -116,6 +121,7 @@ class RelativeGradient final : public LayerGradient<T> {
   std::optional<RelativeScaleMeans<T>> scales_;
   StepNumbers numbers_;
   std::vector<T> weights_;  // 1 + y_n . b, one per sample; keeps its memory
+  Room<T> scaled_;
   Matrix<T> divided_;
   double log_growth_ = 0;  // log|det diag(growth)|
   double change_ = 0;

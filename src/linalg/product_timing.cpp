@@ -121,6 +121,44 @@ double ProductTimer<T>::error_over_bound(const Products& products) const {
   return worst;
 }
 
+template <class T>
+PassTimer<T>::PassTimer(const ProductShape& shape, Index samples, double most_flops)
+    : shape_(shape),
+      part_(part_of_shape(shape, most_flops)),
+      left_(random_numbers<T>(count(shape.k, samples))),
+      factors_(random_numbers<T>(count(shape.k, shape.n))),
+      products_(count(part_.m, shape.n)) {
+  const std::size_t part = count(shape.k, part_.m);
+  const std::size_t size =
+      std::max(part, std::min(count(shape.k, shape.m), weights_at_most / 2) / part * part);
+  weights_[0] = random_numbers<T>(size);
+  weights_[1].resize(size, T(1));
+  weights_[2].resize(size, T(1));
+}
+
+template <class T>
+double PassTimer<T>::seconds() {
+  at_ += shape_.k * part_.m;
+  if (at_ == static_cast<Index>(weights_[0].size())) at_ = 0;
+  const ConstMatrixMap<T> w(weights_[0].data() + at_, shape_.k, part_.m);
+  const auto samples = static_cast<Index>(left_.size()) / shape_.k;
+  const auto read = [&](Index begin, const ConstMatrixMap<T>& tile) {
+    for (const auto& block : weights_) {
+      const T* from = block.data() + at_ + begin * shape_.k;
+      T sum = 0;
+      for (Index i = 0; i < tile.size(); i += 16) sum += from[i];  // a line of cache each
+      sink_ += static_cast<double>(sum);
+    }
+  };
+  const Stopwatch watch;
+  pass_.run(w, ConstMatrixMap<T>(left_.data(), shape_.k, samples),
+            ConstMatrixMap<T>(factors_.data(), shape_.k, shape_.n),
+            MatrixMap<T>(products_.data(), part_.m, shape_.n), std::ref(read));
+  return watch.seconds() * shape_.flops() / part_.flops();
+}
+
+template class PassTimer<float>;
+template class PassTimer<double>;
 template class ProductTimer<float>;
 template class ProductTimer<double>;
 

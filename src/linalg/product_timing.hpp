@@ -3,6 +3,7 @@
 #include <array>
 #include <vector>
 
+#include "linalg/column_pass.hpp"
 #include "relgrad/linalg/products.hpp"
 
 namespace relgrad {
@@ -36,6 +37,28 @@ class ProductTimer {
   Index at_ = 0;  // where in weights_ the last product began
   std::vector<T> weights_, samples_, result_;
   std::array<std::vector<T>, 3> beside_;
+  double sink_ = 0;
+};
+
+/// Times W^T X and a tile of left right^T for every column of W, in one pass (linalg/column_pass),
+/// with a read of the data that an optimizer reads: what ProductTimer times of both products.
+template <class T>
+class PassTimer {
+ public:
+  /// @param shape    of W^T X, for which the pass is available
+  /// @param samples  columns of `left`
+  /// @param most_flops  of W^T X per call, at most
+  PassTimer(const ProductShape& shape, Index samples, double most_flops);
+  /// Seconds for all columns of W.
+  double seconds();
+
+ private:
+  ProductShape shape_;
+  ProductShape part_;
+  Index at_ = 0;  // where in weights_ the last pass began
+  std::vector<T> left_, factors_, products_;
+  std::array<std::vector<T>, 3> weights_;  // and moments
+  ColumnPass<T> pass_;
   double sink_ = 0;
 };
 

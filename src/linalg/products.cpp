@@ -69,18 +69,28 @@ Products::Products(ProductBackend backend, Compute compute) : Products(backend, 
 Products::Products(ProductBackend otherwise, std::vector<ProductChoice> choices, Compute compute)
     : otherwise_(otherwise), choices_(std::move(choices)), compute_(compute) {}
 
-ProductBackend Products::backend_of(const ProductShape& shape) const {
-  if (choices_.empty()) return otherwise_;
-  ProductBackend backend = otherwise_;
+const ProductChoice* Products::nearest_choice(const ProductShape& shape) const {
+  const ProductChoice* best = nullptr;
   double nearest = HUGE_VAL;
   for (const ProductChoice& choice : choices_) {
     if (choice.shape.op_a != shape.op_a || choice.shape.op_b != shape.op_b) continue;
     const double distance = std::abs(std::log(choice.shape.flops() / shape.flops()));
     if (distance >= nearest) continue;
     nearest = distance;
-    backend = choice.backend;
+    best = &choice;
   }
-  return backend;
+  return best;
+}
+
+ProductBackend Products::backend_of(const ProductShape& shape) const {
+  const ProductChoice* choice = nearest_choice(shape);
+  return choice == nullptr ? otherwise_ : choice->backend;
+}
+
+bool Products::in_one_pass(const ProductShape& shape) const {
+  if (compute_ != Compute::float32) return false;
+  const ProductChoice* choice = nearest_choice(shape);
+  return choice == nullptr ? otherwise_ == ProductBackend::ordered : choice->in_one_pass;
 }
 
 namespace {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include "core/stopwatch.hpp"
@@ -108,6 +109,20 @@ class FusedUpdate final : public SummedUpdate<T> {
     kept_of_ = nullptr;
   }
 
+  bool multiply_and_move(const WeightPass<T>& pass) override {
+    const auto apply_tile = [&](Index col_begin, const ConstMatrixMap<T>& tile) {
+      apply_to(pass.id, pass.every_sample, col_begin, tile);
+    };
+    if (!exchange_->column_pass(std::as_const(*store_).matrix(pass.id), pass.left, pass.factors,
+                                pass.products, std::ref(apply_tile))) {
+      return false;
+    }
+    if (pass.outputs) {
+      small_.take_inner_product(pass.id, {pass.left, pass.left, pass.outputs}, *exchange_);
+    }
+    return true;
+  }
+
   void finish(FlowGradient<T>& gradient) override {
     small_.exchange(*exchange_);
     gradient.take_exact_sums(small_);
@@ -142,15 +157,8 @@ class FusedUpdate final : public SummedUpdate<T> {
   }
 
   void move(const ParameterGradient<T>& gradient) {
-    const double lr = lr_of(store_->info(gradient.id), small_.numbers());
     const auto apply_tile = [&](Index col_begin, const ConstMatrixMap<T>& tile) {
-      UpdateTile<T> part = tile_of(*store_, gradient.id, col_begin,
-                                   std::span(tile.data(), static_cast<std::size_t>(tile.size())),
-                                   gradient.every_sample);
-      if (kept_of_ != nullptr && gradient.every_sample.matrix == kept_of_) {
-        part.matrix = kept_.data() + tile.rows() * (col_begin - kept_begin_);
-      }
-      apply(part, lr);
+      apply_to(gradient.id, gradient.every_sample, col_begin, tile);
     };
     exchange_->outer_product(gradient.factors->left, gradient.factors->right, std::ref(apply_tile),
                              read_by_update(*store_, gradient.id));
@@ -158,6 +166,18 @@ class FusedUpdate final : public SummedUpdate<T> {
       small_.take_inner_product(gradient.id, *gradient.factors, *exchange_);
     }
     exchange_->publish(store_->matrix(gradient.id));
+  }
+
+  /// `tile`: columns of the gradient's sum from `col_begin`.
+  void apply_to(ParameterId id, const PerSampleTerm<T>& term, Index col_begin,
+                const ConstMatrixMap<T>& tile) {
+    UpdateTile<T> part =
+        tile_of(*store_, id, col_begin,
+                std::span(tile.data(), static_cast<std::size_t>(tile.size())), term);
+    if (kept_of_ != nullptr && term.matrix == kept_of_) {
+      part.matrix = kept_.data() + tile.rows() * (col_begin - kept_begin_);
+    }
+    apply(part, lr_of(store_->info(id), small_.numbers()));
   }
 
   void apply(const UpdateTile<T>& tile, double lr) {

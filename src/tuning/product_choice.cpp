@@ -32,6 +32,20 @@ std::vector<double> measure(const ProductShape& shape,
   return least;
 }
 
+/// The shortest time of W^T X of this shape with a product left right^T of all columns of W in one
+/// pass; HUGE_VAL where there is none. @param tile  of left right^T
+template <class T>
+double measure_pass(const ProductShape& shape, const ProductShape& tile) {
+  if (!ColumnPass<T>::is_available(shape.n)) return HUGE_VAL;
+  PassTimer<T> timer(shape, tile.k, most_flops);
+  double least = HUGE_VAL;
+  for (int round = 0; round < rounds; ++round) {
+    const double seconds = timer.seconds();
+    if (round > 0) least = std::min(least, seconds);
+  }
+  return least;
+}
+
 std::string_view formula(const ProductShape& shape) {
   if (shape.op_b == Transpose::yes) return "Delta P^T";
   return shape.op_a == Transpose::yes ? "W^T [Delta | Y]" : "W X";
@@ -51,7 +65,8 @@ std::vector<ProductChoice> choices_from(const nlohmann::json& kept,
       return {};
     }
     try {
-      choices.push_back({shape, parse_product_backend(of.value("backend", ""))});
+      choices.push_back(
+          {shape, parse_product_backend(of.value("backend", "")), of.value("in_one_pass", false)});
     } catch (const UsageError&) {
       return {};
     }
@@ -101,13 +116,26 @@ Products choose_products(const TrainOptions& options, Index dimension,
     const std::vector<double> here = measure<T>(shape, backends);
     seconds.insert(seconds.end(), here.begin(), here.end());
   }
+  const bool moves_alone = comm.world_size() == 1 || options.exchange == "row";
+  for (const ProductShape& shape : shapes) {
+    const bool is_of_transpose = shape.op_a == Transpose::yes;
+    seconds.push_back(moves_alone && is_of_transpose ? measure_pass<T>(shape, shapes.back())
+                                                     : HUGE_VAL);
+  }
   comm.allreduce_sum(std::span(seconds));
   std::vector<ProductChoice> choices;
+  std::vector<double> shortest;
   for (std::size_t s = 0; s < shapes.size(); ++s) {
     const auto first = seconds.begin() + static_cast<std::ptrdiff_t>(s * backends.size());
-    const auto best =
-        std::min_element(first, first + static_cast<std::ptrdiff_t>(backends.size())) - first;
-    choices.push_back({shapes[s], backends[static_cast<std::size_t>(best)]});
+    const auto best = std::min_element(first, first + static_cast<std::ptrdiff_t>(backends.size()));
+    choices.push_back({shapes[s], backends[static_cast<std::size_t>(best - first)]});
+    shortest.push_back(*best);
+  }
+  const ProductShape& tile = shapes.back();
+  for (std::size_t s = 0; s < shapes.size(); ++s) {
+    const double tiles = static_cast<double>(shapes[s].m) / static_cast<double>(tile.n);
+    const double apart = shortest[s] + tiles * shortest.back();
+    choices[s].in_one_pass = seconds[shapes.size() * backends.size() + s] < apart;
   }
   return Products(fixed, choices, compute);
 }
@@ -117,7 +145,8 @@ std::string describe(const Products& products) {
   for (const ProductChoice& choice : products.choices()) {
     const std::string backend(name_of(choice.backend));
     words += fmt::format("{}{} ({} x {} x {}) {}", words.empty() ? "" : ", ", formula(choice.shape),
-                         choice.shape.m, choice.shape.n, choice.shape.k, backend);
+                         choice.shape.m, choice.shape.n, choice.shape.k,
+                         choice.in_one_pass ? "in one pass with the update" : backend);
   }
   if (words.empty()) words = name_of(products.backend_of({}));
   if (products.compute() == Compute::float32) return words;
@@ -133,7 +162,8 @@ nlohmann::json to_json(const Products& products) {
                        {"m", choice.shape.m},
                        {"n", choice.shape.n},
                        {"k", choice.shape.k},
-                       {"backend", name_of(choice.backend)}});
+                       {"backend", name_of(choice.backend)},
+                       {"in_one_pass", choice.in_one_pass}});
   }
   if (choices.empty()) return name_of(products.backend_of({}));
   return choices;

@@ -1,6 +1,7 @@
 // Every exchange against the sum written down, on any number of ranks.
 #include <gtest/gtest.h>
 
+#include "linalg/column_pass.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/exchange/exchange.hpp"
 #include "support/central_differences.hpp"
@@ -69,6 +70,37 @@ TEST_P(EveryExchange, SumsSmallParametersAndCountsWhatItSends) {
   EXPECT_EQ(values[99], static_cast<double>(comm_.world_size()));
   EXPECT_EQ(exchange_->take_cost().bytes_sent, comm_.world_size() > 1 ? 800 : 0);
   EXPECT_EQ(exchange_->take_cost().bytes_sent, 0);
+}
+
+TEST_P(EveryExchange, MultipliesAndMovesInOnePassWhereNoRankMustSum) {
+  constexpr Index d = 50;
+  constexpr Index b = 3;
+  const Products ordered(ProductBackend::ordered);
+  const auto exchange = make_exchange<double>(GetParam(), comm_, ordered);
+  Matrix<double> w = test::normal_matrix<double>(d, d, 1);
+  const Matrix<double> start = w;
+  const Matrix<double> left = test::normal_matrix<double>(d, b, 2);
+  const Matrix<double> factors = test::normal_matrix<double>(d, 2 * b, 3);
+  Matrix<double> products = Matrix<double>::Zero(d, 2 * b);
+
+  const bool done = exchange->column_pass(test::const_view(w), test::const_view(left),
+                                          test::const_view(factors), test::view(products),
+                                          [&](Index begin, const ConstMatrixMap<double>& tile) {
+                                            w.middleCols(begin, tile.cols()) += tile;
+                                          });
+
+  EXPECT_EQ(done, comm_.world_size() == 1 && ColumnPass<double>::is_available(2 * b));
+  const Matrix<double> expected = start.transpose() * factors;
+  const Matrix<double> moved = start + left * expected.rightCols(b).transpose();
+  EXPECT_LE((products - (done ? expected : 0 * expected)).norm(), 1e-12);
+  EXPECT_LE((w - (done ? moved : start)).norm(), 1e-11);
+}
+
+TEST_P(EveryExchange, LeavesTheProductsToOthersIfAnotherBackEndIsChosen) {
+  Matrix<double> w = Matrix<double>::Identity(5, 5);
+  const Matrix<double> factors = Matrix<double>::Ones(5, 2);
+  EXPECT_FALSE(exchange_->column_pass(test::const_view(w), test::const_view(factors),
+                                      test::const_view(factors), test::view(w), {}));
 }
 
 INSTANTIATE_TEST_SUITE_P(Schemes, EveryExchange, testing::Values("dense", "sharded", "factor"),

@@ -19,6 +19,26 @@ TEST(ProductChoice, IsThatOfTheSameOpsWithTheNearestFlops) {
   EXPECT_EQ(products.backend_of({yes, no, 100, 10, 100}), openblas);
 }
 
+TEST(ProductChoice, SaysWhichProductsGoWithTheUpdateInOnePass) {
+  const std::vector<ProductChoice> choices{{{yes, no, 100, 20, 100}, openblas, true},
+                                           {{yes, no, 100, 100, 100}, ordered, false}};
+  const Products products(openblas, choices, Compute::float32);
+  EXPECT_TRUE(products.in_one_pass({yes, no, 100, 10, 100}));
+  EXPECT_FALSE(products.in_one_pass({yes, no, 100, 200, 100}));
+  EXPECT_FALSE(products.in_one_pass({no, no, 100, 10, 100}));
+  EXPECT_FALSE(Products(openblas, choices, Compute::bf16).in_one_pass({yes, no, 100, 10, 100}));
+
+  EXPECT_TRUE(Products(ordered).in_one_pass({yes, no, 100, 10, 100}));
+  EXPECT_FALSE(Products(openblas).in_one_pass({yes, no, 100, 10, 100}));
+}
+
+TEST(PassTimer, TimesAllColumnsOfAPart) {
+  const ProductShape shape{yes, no, 80, 20, 90};
+  if (!ColumnPass<float>::is_available(shape.n)) GTEST_SKIP() << "no kernel for this CPU";
+  PassTimer<float> timer(shape, 10, 0.5 * shape.flops());
+  for (int round = 0; round < 5; ++round) EXPECT_GT(timer.seconds(), 0);
+}
+
 TEST(BlasKernels, AreThoseOfTheCpu) {
   const CpuFeatures avx512{true, true};
   const CpuFeatures avx2{true, false};

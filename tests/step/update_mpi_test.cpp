@@ -56,6 +56,47 @@ TEST(Update, ClippingBoundsTheStepOfSgdAndKeepsItsDirection) {
   }
 }
 
+TEST(Update, InOnePassOverEveryWeightHasTheBitsOfSeparateProducts) {
+  for (const OptimizerKind kind :
+       {OptimizerKind::sgd, OptimizerKind::momentum, OptimizerKind::adam, OptimizerKind::natural}) {
+    for (const char* exchange : {"dense", "sharded", "factor"}) {
+      Setting setting;
+      setting.optimizer.kind = kind;
+      setting.optimizer.weight_decay = 0.1;
+      setting.exchange = exchange;
+      setting.tracks = kind == OptimizerKind::sgd || kind == OptimizerKind::natural;
+      if (setting.tracks) setting.exchange = "factor";
+      setting.products = ProductBackend::ordered;
+      const End separate = train_tracked(setting, 3);
+      setting.in_one_pass = true;
+
+      const End in_one_pass = train_tracked(setting, 3);
+
+      EXPECT_GT(distance(separate.values, start_values()), 1e-3) << name_of(kind);
+      EXPECT_EQ(in_one_pass.values, separate.values) << name_of(kind) << " " << exchange;
+      if (setting.tracks) {
+        EXPECT_NEAR(in_one_pass.tracked, in_one_pass.log_abs_det, 1e-9) << name_of(kind);
+      }
+    }
+  }
+}
+
+TEST(Update, InOnePassOverEveryWeightIsTheSameWhereRanksShareItByColumns) {
+  const int ranks = mpi::Communicator::world().world_size();
+  if (ranks == 1) GTEST_SKIP() << "one rank shares nothing";
+  for (const OptimizerKind kind : {OptimizerKind::adam, OptimizerKind::natural}) {
+    Setting setting;
+    setting.optimizer.kind = kind;
+    setting.samples = kind == OptimizerKind::natural ? 10 : 1;
+    const std::vector<double> dense = train(setting, 3);
+    setting.products = ProductBackend::ordered;
+    setting.in_one_pass = true;
+    setting.row_groups = ranks;
+
+    EXPECT_LT(distance(train(setting, 3), dense), 1e-12) << name_of(kind);
+  }
+}
+
 TEST(Update, EveryExchangeEndsWithTheSameParametersOnEveryRank) {
   const auto comm = mpi::Communicator::world();
   for (const OptimizerKind kind : {OptimizerKind::adam, OptimizerKind::natural}) {

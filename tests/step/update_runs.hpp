@@ -29,8 +29,14 @@ struct Setting {
   Index samples = 1;  // a rank has (rank + 2) times as many, rank 1 none
   std::int64_t layers = 2;
   ProductBackend products = ProductBackend::openblas;
+  bool in_one_pass = false;  // W^T [Delta | Y] and the update, where no rank must sum
   std::int64_t exact_terms = 0;
 };
+
+inline Products products_of(const Setting& setting) {
+  const ProductShape any{Transpose::yes, Transpose::no, dimension, 1, dimension};
+  return {setting.products, {{any, setting.products, setting.in_one_pass}}, Compute::float32};
+}
 
 inline GradientOptions self_normalizing(bool symmetric) {
   GradientOptions options(GradientKind::self_normalizing);
@@ -76,7 +82,7 @@ struct End {
 
 inline End train_tracked(const Setting& setting, int steps) {
   const auto comm = mpi::Communicator::world();
-  const Products products(setting.products);
+  const Products products = products_of(setting);
   const auto row_group = make_row_group<double>(comm, setting.row_groups);
   Flow<double> flow = start(setting.gradient, row_group.get(), setting.layers, setting.products);
   const auto exchange =

@@ -65,6 +65,15 @@ class Exchange {
   /// Sum over all columns of a number that every rank knows for its own columns of the weights.
   virtual double sum_over_columns(double value) { return value; }
   virtual ExchangeCost take_cost();
+  /// Where no other rank has samples or columns of W: products = W^T factors (columns of W x n),
+  /// and `apply` gets left right^T a few columns at a time, right the last columns of `products`,
+  /// as many as `left` has. `apply` may change those columns of W: they have been read. False, and
+  /// nothing done, where ranks must sum or separate products are faster (linalg/column_pass).
+  virtual bool column_pass(const ConstMatrixMap<T>& /*w*/, const ConstMatrixMap<T>& /*left*/,
+                           const ConstMatrixMap<T>& /*factors*/, MatrixMap<T> /*products*/,
+                           const Apply& /*apply*/) {
+    return false;
+  }
 
  protected:
   ExchangeCost cost_;

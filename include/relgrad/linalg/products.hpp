@@ -50,6 +50,9 @@ struct ProductShape {
 struct ProductChoice {
   ProductShape shape;
   ProductBackend backend;
+  /// Of W^T X: whether the columns of W are updated in the same pass (linalg/column_pass). That is
+  /// a kernel of its own, whatever `backend` computes the product alone.
+  bool in_one_pass = false;
 };
 
 /// Up to three blocks of memory of C's size that will be read right after a product. The back end
@@ -76,10 +79,15 @@ class Products {
             const ReadNext<double>& read_next = {}) const;
 
   ProductBackend backend_of(const ProductShape& shape) const;
+  /// Whether W^T X of this shape and the update of W go in one pass: as the most similar choice
+  /// says; without choices, if the back end is "ordered", whose bits the pass has.
+  bool in_one_pass(const ProductShape& shape) const;
   const std::vector<ProductChoice>& choices() const { return choices_; }
   Compute compute() const { return compute_; }
 
  private:
+  const ProductChoice* nearest_choice(const ProductShape& shape) const;
+
   ProductBackend otherwise_;
   std::vector<ProductChoice> choices_;
   Compute compute_;

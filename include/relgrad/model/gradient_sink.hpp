@@ -53,6 +53,19 @@ struct Factors {
   std::optional<ConstMatrixMap<T>> outputs;
 };
 
+/// left right^T where `right` is itself a product with the matrix W that it is the gradient of: the
+/// last columns of W^T factors, as many as `left` has. Relative gradient: left = Delta,
+/// factors = [Delta | Y].
+template <class T>
+struct WeightPass {
+  ParameterId id;
+  ConstMatrixMap<T> left;     // rows x b, this rank's samples
+  ConstMatrixMap<T> factors;  // rows x n, n >= b
+  MatrixMap<T> products;      // columns of W here x n: W^T factors is written to it
+  PerSampleTerm<T> every_sample;
+  std::optional<ConstMatrixMap<T>> outputs;  // as in Factors
+};
+
 /// The gradient of one parameter.
 template <class T>
 struct ParameterGradient {
@@ -76,6 +89,10 @@ class GradientSink : public ParameterSums<T> {
   virtual std::optional<ExactSums> exact_statistics(ParameterId /*id*/, std::size_t /*size*/) {
     return {};
   }
+  /// Multiplies with W and moves it in one pass, a few columns at a time, each while it is in
+  /// cache. False: nothing was done, as ranks must sum first or separate products are faster; the
+  /// caller computes the products and gives the factors.
+  virtual bool multiply_and_move(const WeightPass<T>& /*pass*/) { return false; }
 };
 
 /// Numbers of one step.

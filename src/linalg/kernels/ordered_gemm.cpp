@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/simd_math.hpp"
+#include "relgrad/core/error.hpp"
 #include "relgrad/core/huge_page_buffer.hpp"
 #include "relgrad/core/partition.hpp"
 
@@ -17,6 +18,9 @@
 namespace relgrad::kernels {
 
 namespace {
+
+/// A tile of a pass stays in the second level of cache with the columns of W that it moves.
+constexpr Index bytes_of_pass_tile = Index{64} * 1024;
 
 #ifdef RELGRAD_X86_PRODUCTS
 
@@ -148,22 +152,37 @@ void plain_gemm(const OrderedProduct<T>& p) {
   }
 }
 
+/// The vectors that both `widest` and this CPU allow.
+Vectors vectors_of([[maybe_unused]] Vectors widest) {
+#ifdef RELGRAD_X86_PRODUCTS
+  if (widest >= Vectors::bits_512 && __builtin_cpu_supports("avx512dq") != 0 &&
+      __builtin_cpu_supports("avx512vl") != 0) {
+    return Vectors::bits_512;
+  }
+  if (widest >= Vectors::bits_256 && __builtin_cpu_supports("avx2") != 0 &&
+      __builtin_cpu_supports("fma") != 0) {
+    return Vectors::bits_256;
+  }
+#endif
+  return Vectors::none;
+}
+
 template <class T>
-void on_one_thread(const OrderedProduct<T>& p, [[maybe_unused]] Vectors widest) {
+void on_one_thread(const OrderedProduct<T>& p, Vectors widest) {
 #ifdef RELGRAD_X86_PRODUCTS
   constexpr std::size_t block = std::size_t{272} * 1024;  // bytes, above what either shape packs
   static thread_local const HugePageBuffer<T> packed_a(block / sizeof(T));  // on lines of cache
   static thread_local const HugePageBuffer<T> packed_b(block / sizeof(T));
-  if (widest >= Vectors::bits_512 && __builtin_cpu_supports("avx512dq") != 0 &&
-      __builtin_cpu_supports("avx512vl") != 0) {
-    avx512::gemm(p, packed_a.get(), packed_b.get());
-    return;
+  switch (vectors_of(widest)) {
+    case Vectors::bits_512:
+      return avx512::gemm(p, packed_a.get(), packed_b.get());
+    case Vectors::bits_256:
+      return avx2::gemm(p, packed_a.get(), packed_b.get());
+    case Vectors::none:
+      break;
   }
-  if (widest >= Vectors::bits_256 && __builtin_cpu_supports("avx2") != 0 &&
-      __builtin_cpu_supports("fma") != 0) {
-    avx2::gemm(p, packed_a.get(), packed_b.get());
-    return;
-  }
+#else
+  static_cast<void>(widest);
 #endif
   plain_gemm(p);
 }
@@ -209,5 +228,44 @@ void ordered_gemm(const OrderedProduct<float>& product, Vectors widest) {
 void ordered_gemm(const OrderedProduct<double>& product, Vectors widest) {
   on_all_threads(product, widest);
 }
+
+template <class T>
+Index widest_pass(Vectors widest) {
+#ifdef RELGRAD_X86_PRODUCTS
+  if (vectors_of(widest) == Vectors::bits_512) return avx512::Narrow<T>::most;
+  if (vectors_of(widest) == Vectors::bits_256) return avx2::Narrow<T>::most;
+#else
+  static_cast<void>(widest);
+#endif
+  return 0;
+}
+
+template <class T>
+Index room_of_pass(Index rows, Vectors widest) {
+  constexpr Index most_rows = 32;  // of a panel
+  constexpr Index least_columns = 12;
+  const Index padded = (rows + most_rows - 1) / most_rows * most_rows;
+  const Index tile =
+      std::max(padded * least_columns, bytes_of_pass_tile / static_cast<Index>(sizeof(T)));
+  return padded * 2 * widest_pass<T>(widest) + tile;
+}
+
+template <class T>
+void ordered_pass(const OrderedPass<T>& pass, [[maybe_unused]] T* room, Vectors widest) {
+  check_size("ordered_pass", "factors", std::clamp<Index>(pass.count, 1, widest_pass<T>(widest)),
+             pass.count);
+#ifdef RELGRAD_X86_PRODUCTS
+  if (vectors_of(widest) == Vectors::bits_512) return avx512::pass(pass, room);
+  avx2::pass(pass, room);
+#endif
+}
+
+#define RELGRAD_INSTANTIATE(T)                    \
+  template Index widest_pass<T>(Vectors);         \
+  template Index room_of_pass<T>(Index, Vectors); \
+  template void ordered_pass(const OrderedPass<T>&, T*, Vectors);
+RELGRAD_INSTANTIATE(float)
+RELGRAD_INSTANTIATE(double)
+#undef RELGRAD_INSTANTIATE
 
 }  // namespace relgrad::kernels

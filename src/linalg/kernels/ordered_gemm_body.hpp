@@ -31,7 +31,7 @@ struct Panel {
   const T* from;
   Index stride;
   T* keep;
-  bool fetches_next;  // while it keeps: the panel below is brought near
+  Index fetches;  // while it keeps: brings near what lies so many numbers below; 0: nothing
 };
 
 /// C (rows x N) <- chain over `depth` of A and packed B ([k][N]).
@@ -50,9 +50,10 @@ void tile(Index depth, Panel<T> a, const T* b, T* c, Index ldc, bool add) {
     const Vector a_low = load<T>(a.from);
     const Vector a_high = load<T>(a.from + S::lanes);
     if constexpr (keeps) {
-      if (a.fetches_next) {
-        __builtin_prefetch(a.from + 2 * S::rows - 1);  // of the next panel, the same k
-        if constexpr (S::rows * sizeof(T) > 64) __builtin_prefetch(a.from + S::rows + S::lanes - 1);
+      if (a.fetches > 0) {
+        __builtin_prefetch(a.from + a.fetches + S::rows - 1);
+        if constexpr (S::rows * sizeof(T) > 64)
+          __builtin_prefetch(a.from + a.fetches + S::lanes - 1);
       }
       store<T>(a.keep, a_low);
       store<T>(a.keep + S::lanes, a_high);
@@ -214,10 +215,11 @@ void panel_of(const OrderedProduct<T>& p, Index i, Index j0, Index columns, Inde
   const Index tall = p.m - i < S::rows ? p.m - i : S::rows;
   const bool add = p.add || k0 > 0;
   const Index tiles = (columns + S::columns - 1) / S::columns;
-  const Panel<T> packed{packed_a, S::rows, nullptr, false};
+  const Panel<T> packed{packed_a, S::rows, nullptr, 0};
   Panel<T> a = packed;
   if (!p.a_transposed && tall == S::rows) {
-    a = {p.a + i + k0 * p.lda, p.lda, packed_a, tiles < PanelBelow<T>::least_tiles};
+    const Index next_panel = tiles < PanelBelow<T>::least_tiles ? S::rows : 0;
+    a = {p.a + i + k0 * p.lda, p.lda, packed_a, next_panel};
   } else {
     pack_a(p, i, tall, k0, depth, packed_a);
   }
@@ -234,6 +236,75 @@ void panel_of(const OrderedProduct<T>& p, Index i, Index j0, Index columns, Inde
       edge_tile<T>(tall, static_cast<int>(wide), depth, a, packed_b + j * depth, c, p.ldc, add);
     }
     a = packed;
+  }
+}
+
+// A B with few columns of B: a few whole columns of A at a time, from top to bottom, as they lie in
+// memory; more of them side by side fall on the same places of the cache where their distance is a
+// multiple of 4096 bytes. C waits in panels, [row / S::rows][column][row % S::rows].
+template <class T>
+struct Shallow {
+  using S = Shape<T>;
+  static constexpr Index depth = 8;              // columns of A at a time
+  static constexpr Index most = 2 * S::columns;  // columns of B
+  static constexpr Index ahead = 256;            // numbers; what is brought near
+};
+
+template <class T>
+void shallow_panel(const OrderedProduct<T>& p, Index i, Index k0, Index depth, T* packed_a,
+                   const T* packed_b, T* panel) {
+  using S = Shape<T>;
+  const Panel<T> packed{packed_a, S::rows, nullptr, 0};
+  Panel<T> a = packed;
+  if (i + S::rows <= p.m) {
+    a = {p.a + i + k0 * p.lda, p.lda, packed_a,
+         i + Shallow<T>::ahead < p.m ? Shallow<T>::ahead : 0};
+  } else {
+    pack_a(p, i, p.m - i, k0, depth, packed_a);
+  }
+  for (Index j = 0, wide = 0; j < p.n; j += wide, a = packed) {
+    wide = tile_width<T>(p.n - j);
+    tile_of<T>(static_cast<int>(wide), depth, a, packed_b + j * depth, panel + j * S::rows, S::rows,
+               true);
+  }
+}
+
+/// @param panels  room for `size` numbers
+template <class T>
+void shallow_gemm(const OrderedProduct<T>& whole, T* panels, Index size, T* packed) {
+  using S = Shape<T>;
+  T* const packed_a = packed;
+  T* const packed_b = packed + Shallow<T>::depth * S::rows;
+  const Index most_rows = size / whole.n / S::rows * S::rows;
+  for (Index begin = 0; begin < whole.m; begin += most_rows) {
+    OrderedProduct<T> p = whole;
+    p.a += begin;
+    p.c += begin;
+    p.m = whole.m - begin < most_rows ? whole.m - begin : most_rows;
+    const auto each_panel = [&](const auto& visit) {
+      for (Index i = 0; i < p.m; i += S::rows) {
+        visit(i, p.m - i < S::rows ? p.m - i : S::rows, panels + i * p.n);
+      }
+    };
+    each_panel([&](Index i, Index rows, T* panel) {
+      for (Index j = 0; j < p.n; ++j) {
+        for (Index r = 0; r < S::rows; ++r) {
+          panel[j * S::rows + r] = p.add && r < rows ? p.c[i + r + j * p.ldc] : T(0);
+        }
+      }
+    });
+    for (Index k0 = 0; k0 < p.k; k0 += Shallow<T>::depth) {
+      const Index depth = p.k - k0 < Shallow<T>::depth ? p.k - k0 : Shallow<T>::depth;
+      pack_b(p, 0, p.n, k0, depth, packed_b);
+      each_panel([&](Index i, Index, T* panel) {
+        shallow_panel(p, i, k0, depth, packed_a, packed_b, panel);
+      });
+    }
+    each_panel([&](Index i, Index rows, const T* panel) {
+      for (Index j = 0; j < p.n; ++j) {
+        for (Index r = 0; r < rows; ++r) p.c[i + r + j * p.ldc] = panel[j * S::rows + r];
+      }
+    });
   }
 }
 
@@ -319,6 +390,10 @@ void gemm(const OrderedProduct<T>& p, T* packed_a, T* packed_b) {
     if (p.n <= 2 * S::lanes) return narrow_gemm<T, 2>(p, packed_b, size);
     return narrow_gemm<T, 3>(p, packed_b, size);
   }
+  if (!p.a_transposed && !p.b_transposed && p.n > 1 && p.n <= Shallow<T>::most) {
+    shallow_gemm(p, packed_b, S::block_columns * S::depth, packed_a);
+    return;
+  }
   NextBlocks next(p);
   for (Index j0 = 0; j0 < p.n; j0 += S::block_columns) {
     const Index columns = p.n - j0 < S::block_columns ? p.n - j0 : S::block_columns;
@@ -330,4 +405,121 @@ void gemm(const OrderedProduct<T>& p, T* packed_a, T* packed_b) {
       }
     }
   }
+}
+
+/// to[panel][sample][S::rows] = left, zero below the last row.
+template <class T>
+void pack_panels(const OrderedPass<T>& p, T* to) {
+  using S = Shape<T>;
+  for (Index i = 0; i < p.rows; i += S::rows, to += S::rows * p.samples) {
+    for (Index n = 0; n < p.samples; ++n) {
+      const T* from = p.left + i + n * p.rows;
+      for (Index r = 0; r < S::rows; ++r) to[n * S::rows + r] = i + r < p.rows ? from[r] : T(0);
+    }
+  }
+}
+
+/// tile = left right^T for whole panels of `left` ([sample][S::rows]) and N columns; `right` is
+/// [sample][N]. One loop over all panels: with few samples a call for each would cost as much
+/// again.
+template <class T, int N>
+void outer_panels(Index rows, Index samples, const T* panel, const T* right, T* tile) {
+  using S = Shape<T>;
+  using Vector = typename S::Vector;
+  for (Index i = 0; i + S::rows <= rows; i += S::rows) {
+    Vector low[N];
+    Vector high[N];
+#pragma GCC unroll 12
+    for (int j = 0; j < N; ++j) low[j] = high[j] = Vector{};
+    const T* b = right;
+#pragma GCC unroll 2
+    for (Index n = 0; n < samples; ++n) {
+      const Vector a_low = load<T>(panel);
+      const Vector a_high = load<T>(panel + S::lanes);
+#pragma GCC unroll 12
+      for (int j = 0; j < N; ++j) {
+        low[j] = a_low * b[j] + low[j];
+        high[j] = a_high * b[j] + high[j];
+      }
+      panel += S::rows;
+      b += N;
+    }
+#pragma GCC unroll 12
+    for (int j = 0; j < N; ++j) {
+      store<T>(tile + i + j * rows, low[j]);
+      store<T>(tile + i + j * rows + S::lanes, high[j]);
+    }
+  }
+}
+
+template <class T, int N = Shape<T>::columns>
+void outer_panels_of(int columns, Index rows, Index samples, const T* panels, const T* right,
+                     T* tile) {
+  if constexpr (N > 1) {
+    if (columns < N) {
+      return outer_panels_of<T, N - 1>(columns, rows, samples, panels, right, tile);
+    }
+  }
+  outer_panels<T, N>(rows, samples, panels, right, tile);
+}
+
+/// left right^T in columns [j, j + columns): `tile`, rows x columns.
+template <class T>
+void pass_tile(const OrderedPass<T>& p, Index j, Index columns, const T* panels, T* tile) {
+  using S = Shape<T>;
+  alignas(64) T right[S::columns * Narrow<T>::most];  // as [sample][column]
+  for (Index n = 0; n < p.samples; ++n) {
+    const T* from = p.products + j + (p.count - p.samples + n) * p.columns;
+    for (Index c = 0; c < columns; ++c) right[n * columns + c] = from[c];
+  }
+  const int wide = static_cast<int>(columns);
+  outer_panels_of<T>(wide, p.rows, p.samples, panels, right, tile);
+  const Index whole = p.rows / S::rows * S::rows;
+  if (whole == p.rows) return;
+  const Panel<T> last{panels + whole * p.samples, S::rows, nullptr, 0};
+  edge_tile<T>(p.rows - whole, wide, p.samples, last, right, tile + whole, p.rows, false);
+}
+
+template <class T, int V>
+void pass_of(const OrderedPass<T>& p, const T* lanes, const T* panels, T* tile) {
+  using S = Shape<T>;
+  constexpr Index most = Narrow<T>::columns(V);
+  const OrderedProduct<T> product{true,      false,  p.columns, p.count,    p.rows,    p.w, p.rows,
+                                  p.factors, p.rows, false,     p.products, p.columns, {}};
+  const Index fit = bytes_of_pass_tile / (p.rows * static_cast<Index>(sizeof(T))) / most * most;
+  const Index together = fit > most ? fit : most;
+  for (Index begin = 0; begin < p.columns; begin += together) {
+    const Index end = begin + together < p.columns ? begin + together : p.columns;
+    for (Index j = begin; j < end; j += most) {
+      const Index next = j + most < end ? j + most : end;
+      if (next == j + most) {
+        narrow_tile<T, V, static_cast<int>(most)>(product, j, 0, p.rows, lanes);
+      } else {
+        for (Index i = j; i < next; ++i) narrow_tile<T, V, 1>(product, i, 0, p.rows, lanes);
+      }
+      for (Index from = j; from < next; from += S::columns) {
+        const Index columns = next - from < S::columns ? next - from : S::columns;
+        pass_tile(p, from, columns, panels, tile + (from - begin) * p.rows);
+      }
+    }
+    p.move(begin, end - begin, tile);
+  }
+}
+
+template <class T>
+void pass(const OrderedPass<T>& p, T* room) {
+  using S = Shape<T>;
+  const int vectors = static_cast<int>((p.count + S::lanes - 1) / S::lanes);
+  const Index width = vectors * S::lanes;
+  const Index rows = (p.rows + S::rows - 1) / S::rows * S::rows;
+  T* const lanes = room;
+  T* const panels = lanes + rows * width;
+  T* const tile = panels + rows * p.samples;
+  const OrderedProduct<T> factors{true,      false,  p.columns, p.count, p.rows,    p.w, p.rows,
+                                  p.factors, p.rows, false,     nullptr, p.columns, {}};
+  pack_lanes(factors, 0, p.rows, width, lanes);
+  pack_panels(p, panels);
+  if (vectors == 1) return pass_of<T, 1>(p, lanes, panels, tile);
+  if (vectors == 2) return pass_of<T, 2>(p, lanes, panels, tile);
+  return pass_of<T, 3>(p, lanes, panels, tile);
 }
