@@ -16,6 +16,7 @@ namespace {
 
 constexpr double most_flops = 4e8;  // of one timed product: some milliseconds
 constexpr int rounds = 4;           // the first is a warm-up
+constexpr double least_gain = 0.9;  // of one pass over separate products: less may be chance
 
 /// seconds[b] = the shortest time of back end b.
 template <class T>
@@ -135,7 +136,8 @@ Products choose_products(const TrainOptions& options, Index dimension,
   for (std::size_t s = 0; s < shapes.size(); ++s) {
     const double tiles = static_cast<double>(shapes[s].m) / static_cast<double>(tile.n);
     const double apart = shortest[s] + tiles * shortest.back();
-    choices[s].in_one_pass = seconds[shapes.size() * backends.size() + s] < apart;
+    const double together = seconds[shapes.size() * backends.size() + s];
+    choices[s].in_one_pass = together < least_gain * apart;
   }
   return Products(fixed, choices, compute);
 }

@@ -71,9 +71,9 @@ Matrix<T> chains(const Matrix<T>& a, const Matrix<T>& b, Matrix<T> c) {
 }
 
 // Shapes on both sides of every edge: tiles of 16, 32 rows and 6, 12 columns, blocks of 128 and 256
-// in depth and 240 columns, one and several threads; A B with few columns: 8 columns of A at a
-// time, up to 61440 numbers of C; A^T B with few columns: one to three vectors of 8 to 16 columns,
-// blocks of 2560 in depth.
+// in depth and 240 columns, one and several threads; A B with few columns and A above 8 MiB: 8
+// columns of A at a time, up to 61440 numbers of C; A^T B with few columns: one to three vectors of
+// 8 to 16 columns, blocks of 2560 in depth.
 template <class T>
 void expect_chains() {
   const Products products(ProductBackend::ordered);
@@ -84,7 +84,7 @@ void expect_chains() {
                                 {300, 5, 259},
                                 {40, 247, 130},
                                 {130, 100, 64},
-                                {7000, 11, 13},
+                                {7000, 11, 300},
                                 {13, 10, 2600},
                                 {13, 20, 2600},
                                 {13, 40, 2600}}) {

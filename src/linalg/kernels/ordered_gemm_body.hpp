@@ -245,9 +245,14 @@ void panel_of(const OrderedProduct<T>& p, Index i, Index j0, Index columns, Inde
 template <class T>
 struct Shallow {
   using S = Shape<T>;
-  static constexpr Index depth = 8;              // columns of A at a time
-  static constexpr Index most = 2 * S::columns;  // columns of B
-  static constexpr Index ahead = 256;            // numbers; what is brought near
+  static constexpr Index depth = 8;                     // columns of A at a time
+  static constexpr Index most = 2 * S::columns;         // columns of B
+  static constexpr Index ahead = 256;                   // numbers; what is brought near
+  static constexpr Index least_bytes = Index{8} << 20;  // of A; less stays in the last cache
+  static bool fits(const OrderedProduct<T>& p) {
+    return !p.a_transposed && !p.b_transposed && p.n > 1 && p.n <= most &&
+           p.m * p.k * static_cast<Index>(sizeof(T)) >= least_bytes;
+  }
 };
 
 template <class T>
@@ -390,7 +395,7 @@ void gemm(const OrderedProduct<T>& p, T* packed_a, T* packed_b) {
     if (p.n <= 2 * S::lanes) return narrow_gemm<T, 2>(p, packed_b, size);
     return narrow_gemm<T, 3>(p, packed_b, size);
   }
-  if (!p.a_transposed && !p.b_transposed && p.n > 1 && p.n <= Shallow<T>::most) {
+  if (Shallow<T>::fits(p)) {
     shallow_gemm(p, packed_b, S::block_columns * S::depth, packed_a);
     return;
   }
