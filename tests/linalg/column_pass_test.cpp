@@ -87,6 +87,7 @@ TEST(OrderedPass, IsChainsOfMultiplyAddsWhateverTheVectors) {
 }
 
 TEST(ColumnPass, MultipliesEachColumnBeforeItMoves) {
+  set_threads(1);
   if (!ColumnPass<float>::is_available(1)) GTEST_SKIP() << "no kernel for this CPU";
   ColumnPass<float> column_pass;
   for (const auto& shape : shapes) {  // of larger and smaller ones by turns: it keeps its memory
@@ -107,6 +108,7 @@ TEST(ColumnPass, MultipliesEachColumnBeforeItMoves) {
 
 TEST(ColumnPass, IsThereForAsManyColumnsAsThreeVectorsHold) {
   const Index most = kernels::widest_pass<float>();
+  set_threads(1);
   EXPECT_FALSE(ColumnPass<float>::is_available(0));
   EXPECT_EQ(ColumnPass<float>::is_available(most), most > 0);
   EXPECT_FALSE(ColumnPass<float>::is_available(most + 1));
