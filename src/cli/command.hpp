@@ -24,6 +24,7 @@ struct Command {
   std::vector<int> exit_codes;
   std::vector<Option> options;
   std::function<void(const std::string&)> set_positional;  // empty: takes none
+  bool takes_many_positionals = false;                     // else one
   std::string positional;                                  // as it was given
   std::string config_option;  // name of the option that names a file of further options, or empty
 
@@ -42,6 +43,7 @@ Command score_command();
 Command sample_command();
 Command export_command();
 Command inspect_command();
+Command report_command();
 Command info_command();
 Command audit_order_command();
 Command bench_command();

@@ -14,6 +14,7 @@
 #include "relgrad/core/json.hpp"
 #include "relgrad/data/dataset.hpp"
 #include "relgrad/model/model_line.hpp"
+#include "report/layer_table.hpp"
 #include "start/model.hpp"
 
 namespace relgrad::cli {
@@ -72,34 +73,6 @@ Report tensor_table(const nlohmann::json& tensors) {
                      {"shape", tensor.at("shape")},
                      {"type", tensor.at("type")},
                      {"hash", tensor.at("hash")}});
-  }
-  return table;
-}
-
-/// The layers of a model: what goes in and out, parameters, and operations per sample forward.
-Report layer_table(const FlowSpec& flow, const nlohmann::json& tensors) {
-  Report table = Report::array();
-  SampleShape shape = flow.sample;
-  for (std::size_t i = 0; i < flow.layers.size(); ++i) {
-    const LayerSpec& layer = flow.layers[i];
-    const auto syntax = std::ranges::find(layer_syntax(), layer.kind, &LayerSyntax::kind);
-    if (syntax == layer_syntax().end()) break;
-    const std::string prefix = fmt::format("layer/{}/", i);
-    std::int64_t parameters = 0;
-    for (const nlohmann::json& tensor : tensors) {
-      if (!tensor.at("name").get<std::string>().starts_with(prefix)) continue;
-      std::int64_t size = 1;
-      for (const auto& extent : tensor.at("shape")) size *= extent.get<std::int64_t>();
-      parameters += size;
-    }
-    const SampleShape out = syntax->out(shape);
-    table.push_back({{"layer", i},
-                     {"kind", model_word(layer)},
-                     {"in", text_of(shape)},
-                     {"out", text_of(out)},
-                     {"parameters", parameters},
-                     {"flops_per_sample", static_cast<std::int64_t>(syntax->flops(layer, shape))}});
-    shape = out;
   }
   return table;
 }

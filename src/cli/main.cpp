@@ -60,6 +60,7 @@ std::vector<Command> all_commands(const std::string& command_line) {
           sample_command(),
           export_command(),
           inspect_command(),
+          report_command(),
           info_command(),
           audit_order_command(),
           plan_command(),

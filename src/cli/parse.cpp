@@ -139,14 +139,14 @@ Assignments read_line(const Command& command, const std::vector<std::string>& wo
 
 void set_positionals(Command& command, const std::vector<std::string>& positionals) {
   const std::size_t taken = command.set_positional ? 1 : 0;
-  if (positionals.size() > taken) {
+  if (positionals.size() > taken && !command.takes_many_positionals) {
     throw UsageError(
         fmt::format("{}: '{}' is not expected; {}", command.name, positionals[taken],
                     taken == 0 ? "every value follows its --option" : "give one path at a time"));
   }
   if (positionals.empty()) return;
   command.positional = positionals.front();
-  command.set_positional(command.positional);
+  for (const std::string& text : positionals) command.set_positional(text);
 }
 
 /// The options of the file that the line does not set itself; all of them are checked.

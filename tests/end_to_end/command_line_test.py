@@ -14,7 +14,7 @@ import unittest
 
 PROGRAM = os.environ["RELGRAD"]
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-COMMANDS = ["prepare", "train", "evaluate", "score", "sample", "export", "inspect", "info",
+COMMANDS = ["prepare", "train", "evaluate", "score", "sample", "export", "inspect", "report", "info",
             "audit-order", "plan", "bench"]
 TRAIN_OPTIONS = """data run resume layers activation last-activation marginal latent init transform
     gradient optimizer lr spline-lr schedule warmup batch-size epochs max-steps max-seconds patience

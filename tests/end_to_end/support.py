@@ -8,11 +8,13 @@ import os
 import pathlib
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
+import zlib
 
 try:
     import h5py
@@ -111,6 +113,55 @@ def split(data, name):
     """The samples of a split, rows x D, as h5py reads them."""
     return numpy.concatenate([h5py.File(path, "r")["samples"][...]
                               for path in sorted(data.glob(f"{name}-*-of-*.h5"))])
+
+
+def png_chunks(content):
+    """Bodies of a PNG's chunks by kind, those of one kind put together; checks every CRC."""
+    assert content[:8] == b"\x89PNG\r\n\x1a\n", content[:8]
+    chunks, at = {}, 8
+    while at < len(content):
+        length, kind = struct.unpack(">I4s", content[at:at + 8])
+        body = content[at + 8:at + 8 + length]
+        assert zlib.crc32(kind + body) == struct.unpack(">I", content[at + 8 + length:at + 12 + length])[0], kind
+        chunks[kind] = chunks.get(kind, b"") + body
+        at += 12 + length
+    return chunks
+
+
+def read_png(content, most_rows=10 ** 9):
+    """The upper rows of an 8-bit PNG, [rows, width, channels]."""
+    chunks = png_chunks(content)
+    width, height, depth, colour = struct.unpack(">IIBB", chunks[b"IHDR"][:10])
+    assert depth == 8 and colour in (0, 2, 6), (depth, colour)
+    channels = {0: 1, 2: 3, 6: 4}[colour]
+    rows, stride = min(height, most_rows), width * channels
+    lines = zlib.decompress(chunks[b"IDAT"])
+    above, pixels = bytearray(stride), []
+    for row in range(rows):
+        begin = row * (stride + 1)
+        line = bytearray(lines[begin + 1:begin + 1 + stride])
+        undo_filter(lines[begin], line, above, channels)
+        pixels.append(bytes(line))
+        above = line
+    return numpy.frombuffer(b"".join(pixels), numpy.uint8).reshape(rows, width, channels)
+
+
+def undo_filter(kind, line, above, channels):
+    """PNG specification, section 9.2."""
+    if kind == 2:
+        line[:] = (numpy.frombuffer(line, numpy.uint8) + numpy.frombuffer(above, numpy.uint8)).tobytes()
+    elif kind:
+        for i, value in enumerate(line):
+            left = line[i - channels] if i >= channels else 0
+            corner = above[i - channels] if i >= channels else 0
+            up = above[i]
+            if kind == 1:
+                guess = left
+            elif kind == 3:
+                guess = (left + up) // 2
+            else:
+                guess = min((left, up, corner), key=lambda near: abs(left + up - corner - near))
+            line[i] = value + guess & 255
 
 
 class Test(unittest.TestCase):

@@ -140,6 +140,13 @@ class Runs:
         write_json(os.path.join(run, "result.json"), result)
         return result
 
+    def keep_closed_forms(self, recipe, seed, forms):
+        """Puts them beside the run, where `relgrad report` finds them."""
+        if self.may_run:
+            names = {"gaussian": "Gaussian, full covariance", "marginals": "marginals only"}
+            write_json(os.path.join(self.folder(recipe, seed), "baselines.json"),
+                       {names[name]: {**form, "split": "test"} for name, form in forms.items()})
+
     def latent(self, recipe, seed, data):
         """File of latent values of the test split."""
         path = os.path.join(self.folder(recipe, seed), "latent.h5")
