@@ -188,6 +188,17 @@ void check_scratch(std::string_view where, const ConvolutionShape& shape, std::s
   if (static_cast<Index>(size) < needed) check_size(where, "scratch", size, needed);
 }
 
+template <class T>
+void check_weight_gradient(std::string_view where, const ConvolutionShape& shape,
+                           const ConstMatrixMap<T>& input, const ConstMatrixMap<T>& delta_out,
+                           std::size_t weight_sums, std::size_t bias_sums) {
+  check_size(where, "rows of input", input.rows(), shape.inputs());
+  check_size(where, "columns of delta_out", delta_out.cols(), input.cols());
+  check_size(where, "rows of delta_out", delta_out.rows(), shape.outputs());
+  check_size(where, "weight sums", static_cast<Index>(weight_sums), shape.weights());
+  check_size(where, "bias sums", static_cast<Index>(bias_sums), shape.channels_out);
+}
+
 }  // namespace
 
 void check_convolution(std::string_view where, const ConvolutionShape& shape) {
@@ -248,11 +259,7 @@ void add_weight_gradient(const ConvolutionShape& shape, const ConstMatrixMap<T>&
                          const ConstMatrixMap<T>& delta_out, std::span<T> weight_sums,
                          std::span<T> bias_sums, std::span<T> scratch) {
   constexpr std::string_view where = "add_weight_gradient";
-  check_size(where, "rows of input", input.rows(), shape.inputs());
-  check_size(where, "columns of delta_out", delta_out.cols(), input.cols());
-  check_size(where, "rows of delta_out", delta_out.rows(), shape.outputs());
-  check_size(where, "weight sums", static_cast<Index>(weight_sums.size()), shape.weights());
-  check_size(where, "bias sums", static_cast<Index>(bias_sums.size()), shape.channels_out);
+  check_weight_gradient<T>(where, shape, input, delta_out, weight_sums.size(), bias_sums.size());
   check_scratch<T>(where, shape, scratch.size());
   const ScratchPlan<T> plan(shape);
   for_each_tile_group(
@@ -270,11 +277,7 @@ void add_weight_gradient_exact(const ConvolutionShape& shape, const ConstMatrixM
                                std::span<double> weight_sums, std::span<double> bias_sums,
                                std::span<T> scratch) {
   constexpr std::string_view where = "add_weight_gradient_exact";
-  check_size(where, "rows of input", input.rows(), shape.inputs());
-  check_size(where, "columns of delta_out", delta_out.cols(), input.cols());
-  check_size(where, "rows of delta_out", delta_out.rows(), shape.outputs());
-  check_size(where, "weight sums", static_cast<Index>(weight_sums.size()), shape.weights());
-  check_size(where, "bias sums", static_cast<Index>(bias_sums.size()), shape.channels_out);
+  check_weight_gradient<T>(where, shape, input, delta_out, weight_sums.size(), bias_sums.size());
   check_scratch<T>(where, shape, scratch.size());
   for_each_tile_group(
       shape, input, delta_out, /*together=*/1, ScratchPlan<T>::aligned(scratch),

@@ -1,29 +1,20 @@
 #include "core/heartbeat.hpp"
 
+#include "core/names.hpp"
 #include "relgrad/core/activity.hpp"
 
 namespace relgrad {
 
 std::string_view name_of(Place place) {
-  switch (place) {
-    case Place::start:
-      return "start";
-    case Place::data:
-      return "data";
-    case Place::forward:
-      return "forward";
-    case Place::sum:
-      return "sum";
-    case Place::backward:
-      return "backward";
-    case Place::run_directory:
-      return "run directory";
-    case Place::validation:
-      return "validation";
-    case Place::checkpoint:
-      return "checkpoint";
-  }
-  return "";
+  constexpr Names<Place, 8> names = {{{Place::start, "start"},
+                                      {Place::data, "data"},
+                                      {Place::forward, "forward"},
+                                      {Place::sum, "sum"},
+                                      {Place::backward, "backward"},
+                                      {Place::run_directory, "run directory"},
+                                      {Place::validation, "validation"},
+                                      {Place::checkpoint, "checkpoint"}}};
+  return word_for(names, place);
 }
 
 bool waits_for_others(Place place) {

@@ -35,6 +35,21 @@ std::span<T> span_of(MatrixMap<T>& matrix) {
   return {matrix.data(), static_cast<std::size_t>(matrix.size())};
 }
 
+/// A D x n matrix as one piece for each of `ranks` ranks, its rows of all columns. Returns the
+/// pieces.
+template <class T>
+std::span<const T> in_pieces(const ConstMatrixMap<T>& whole, int ranks, std::vector<T>& pieces) {
+  pieces.resize(std::max(pieces.size(), static_cast<std::size_t>(whole.size())));
+  Index filled = 0;
+  for (int r = 0; r < ranks; ++r) {
+    const Range rows = part_of(whole.rows(), r, ranks);
+    MatrixMap<T>(pieces.data() + filled, rows.size(), whole.cols()) =
+        whole.middleRows(rows.begin, rows.size());
+    filled += rows.size() * whole.cols();
+  }
+  return {pieces.data(), static_cast<std::size_t>(filled)};
+}
+
 }  // namespace
 
 template <class T>
@@ -71,15 +86,7 @@ void MpiRowGroup<T>::spread(const ConstMatrixMap<T>& samples, MatrixMap<T> own) 
   const std::vector<std::int64_t> send_counts = row_counts(samples.rows(), samples.cols());
   std::vector<std::int64_t> receive_counts;
   for (const Index count : counts_) receive_counts.push_back(own.rows() * count);
-  sent_.resize(static_cast<std::size_t>(samples.size()));
-  Index filled = 0;
-  for (int r = 0; r < size(); ++r) {
-    const Range rows = part_of(samples.rows(), r, size());
-    MatrixMap<T>(sent_.data() + filled, rows.size(), samples.cols()) =
-        samples.middleRows(rows.begin, rows.size());
-    filled += rows.size() * samples.cols();
-  }
-  row_.alltoall(std::span<const T>(sent_), send_counts, span_of(own), receive_counts);
+  row_.alltoall(in_pieces(samples, size(), sent_), send_counts, span_of(own), receive_counts);
   cost_.bytes_sent += static_cast<std::int64_t>(sizeof(T)) *
                       (samples.size() - send_counts[static_cast<std::size_t>(rank())]);
 }
@@ -88,15 +95,7 @@ template <class T>
 void MpiRowGroup<T>::reduce_scatter(const ConstMatrixMap<T>& partial, MatrixMap<T> own) {
   if (partial.cols() == 0) return;  // of the whole group
   const TimedScope timed(cost_.seconds);
-  pieces_.resize(static_cast<std::size_t>(partial.size()));
-  Index filled = 0;
-  for (int r = 0; r < size(); ++r) {
-    const Range rows = part_of(partial.rows(), r, size());
-    MatrixMap<T>(pieces_.data() + filled, rows.size(), partial.cols()) =
-        partial.middleRows(rows.begin, rows.size());
-    filled += rows.size() * partial.cols();
-  }
-  row_.reduce_scatter_sum(std::span<const T>(pieces_.data(), static_cast<std::size_t>(filled)),
+  row_.reduce_scatter_sum(in_pieces(partial, size(), pieces_),
                           row_counts(partial.rows(), partial.cols()), span_of(own));
   cost_.bytes_sent += static_cast<std::int64_t>(sizeof(T)) * (partial.size() - own.size());
 }

@@ -5,33 +5,29 @@
 #include <algorithm>
 #include <functional>
 
+#include "core/names.hpp"
 #include "gradient/convolution_gradient.hpp"
 #include "gradient/linear_gradient.hpp"
 #include "relgrad/core/error.hpp"
 
 namespace relgrad {
 
+namespace {
+
+constexpr Names<GradientKind, 3> names = {{{GradientKind::relative, "relative"},
+                                           {GradientKind::self_normalizing, "self-normalizing"},
+                                           {GradientKind::plain, "plain"}}};
+
+}  // namespace
+
 GradientKind parse_gradient_kind(std::string_view name) {
-  if (name == "relative") return GradientKind::relative;
-  if (name == "self-normalizing") return GradientKind::self_normalizing;
-  if (name == "plain") return GradientKind::plain;
+  if (const auto kind = value_for(names, name)) return *kind;
   throw UsageError(
-      fmt::format("--gradient: '{}' is none of relative, self-normalizing, plain; the first two "
-                  "cost B D^2, plain D^3",
-                  name));
+      fmt::format("--gradient: '{}' is none of {}; the first two cost B D^2, plain D^3", name,
+                  all_words(names)));
 }
 
-std::string_view name_of(GradientKind kind) {
-  switch (kind) {
-    case GradientKind::relative:
-      return "relative";
-    case GradientKind::self_normalizing:
-      return "self-normalizing";
-    case GradientKind::plain:
-      break;
-  }
-  return "plain";
-}
+std::string_view name_of(GradientKind kind) { return word_for(names, kind); }
 
 namespace {
 
@@ -129,26 +125,31 @@ void FlowGradient<T>::finish(const StepSums<T>& sums) {
   for (auto& layer : layers_) layer->finish(sums);
 }
 
+namespace {
+
+/// The sum of what every layer's gradient knows; none if one does not know it.
 template <class T>
-std::optional<double> FlowGradient<T>::log_abs_det() const {
+std::optional<double> sum_over_layers(const std::vector<std::unique_ptr<LayerGradient<T>>>& layers,
+                                      std::optional<double> (LayerGradient<T>::*part)() const) {
   double sum = 0;
-  for (const auto& layer : layers_) {
-    const auto part = layer->log_abs_det();
-    if (!part) return {};
-    sum += *part;
+  for (const auto& layer : layers) {
+    const auto of_layer = (*layer.*part)();
+    if (!of_layer) return {};
+    sum += *of_layer;
   }
   return sum;
 }
 
+}  // namespace
+
+template <class T>
+std::optional<double> FlowGradient<T>::log_abs_det() const {
+  return sum_over_layers(layers_, &LayerGradient<T>::log_abs_det);
+}
+
 template <class T>
 std::optional<double> FlowGradient<T>::log_abs_det_change() const {
-  double sum = 0;
-  for (const auto& layer : layers_) {
-    const auto change = layer->log_abs_det_change();
-    if (!change) return {};
-    sum += *change;
-  }
-  return sum;
+  return sum_over_layers(layers_, &LayerGradient<T>::log_abs_det_change);
 }
 
 template std::unique_ptr<LayerGradient<float>> make_layer_gradient(Layer<float>&,

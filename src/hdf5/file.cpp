@@ -1,5 +1,6 @@
 #include "hdf5/file.hpp"
 
+#include "core/names.hpp"
 #include "hdf5/handles.hpp"
 
 namespace relgrad::hdf5 {
@@ -116,17 +117,11 @@ std::size_t bytes_of(Type type) {
 }
 
 std::string_view name_of(Type type) {
-  switch (type) {
-    case Type::uint8:
-      return "uint8";
-    case Type::int64:
-      return "int64";
-    case Type::float32:
-      return "float32";
-    case Type::float64:
-      return "float64";
-  }
-  throw ShapeError("hdf5: unknown element type");
+  constexpr Names<Type, 4> names = {{{Type::uint8, "uint8"},
+                                     {Type::int64, "int64"},
+                                     {Type::float32, "float32"},
+                                     {Type::float64, "float64"}}};
+  return word_for(names, type);
 }
 
 std::map<std::string, DatasetFound> contents(const std::filesystem::path& path) {

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/names.hpp"
 #include "linalg/bf16_products.hpp"
 #include "linalg/kernels/ordered_gemm.hpp"
 #include "relgrad/core/error.hpp"
@@ -33,15 +34,10 @@ ProductBackend parse_product_backend(std::string_view name) {
 }
 
 std::string_view name_of(ProductBackend backend) {
-  switch (backend) {
-    case ProductBackend::onednn:
-      return "onednn";
-    case ProductBackend::ordered:
-      return "ordered";
-    case ProductBackend::openblas:
-      break;
-  }
-  return "openblas";
+  constexpr Names<ProductBackend, 3> names = {{{ProductBackend::onednn, "onednn"},
+                                               {ProductBackend::ordered, "ordered"},
+                                               {ProductBackend::openblas, "openblas"}}};
+  return word_for(names, backend);
 }
 
 template <class T>

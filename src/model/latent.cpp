@@ -8,34 +8,29 @@
 #include <vector>
 
 #include "core/columns.hpp"
+#include "core/names.hpp"
 #include "model/kernels/elementwise_kernels.hpp"
 #include "relgrad/core/error.hpp"
 
 namespace relgrad {
 
+namespace {
+
+constexpr Names<Latent, 4> names = {{{Latent::normal, "normal"},
+                                     {Latent::logistic, "logistic"},
+                                     {Latent::hyperbolic_secant, "hyperbolic-secant"},
+                                     {Latent::laplace, "laplace"}}};
+
+}  // namespace
+
 Latent parse_latent(std::string_view name) {
-  for (const Latent latent :
-       {Latent::normal, Latent::logistic, Latent::hyperbolic_secant, Latent::laplace}) {
-    if (name == name_of(latent)) return latent;
-  }
+  if (const auto latent = value_for(names, name)) return *latent;
   throw UsageError(fmt::format(
       "latent density '{}' is unknown. Choose normal, logistic, hyperbolic-secant or laplace.",
       name));
 }
 
-std::string_view name_of(Latent latent) {
-  switch (latent) {
-    case Latent::normal:
-      return "normal";
-    case Latent::logistic:
-      return "logistic";
-    case Latent::hyperbolic_secant:
-      return "hyperbolic-secant";
-    case Latent::laplace:
-      return "laplace";
-  }
-  return "unknown";
-}
+std::string_view name_of(Latent latent) { return word_for(names, latent); }
 
 namespace {
 

@@ -4,32 +4,27 @@
 
 #include <cmath>
 
+#include "core/names.hpp"
 #include "optim/kernels/update.hpp"
 #include "relgrad/core/error.hpp"
 
 namespace relgrad {
 
+namespace {
+
+constexpr Names<OptimizerKind, 4> names = {{{OptimizerKind::adam, "adam"},
+                                            {OptimizerKind::momentum, "momentum"},
+                                            {OptimizerKind::natural, "natural"},
+                                            {OptimizerKind::sgd, "sgd"}}};
+
+}  // namespace
+
 OptimizerKind parse_optimizer_kind(std::string_view name) {
-  if (name == "sgd") return OptimizerKind::sgd;
-  if (name == "momentum") return OptimizerKind::momentum;
-  if (name == "adam") return OptimizerKind::adam;
-  if (name == "natural") return OptimizerKind::natural;
-  throw UsageError(fmt::format("--optimizer: '{}' is none of adam, momentum, natural, sgd", name));
+  if (const auto kind = value_for(names, name)) return *kind;
+  throw UsageError(fmt::format("--optimizer: '{}' is none of {}", name, all_words(names)));
 }
 
-std::string_view name_of(OptimizerKind kind) {
-  switch (kind) {
-    case OptimizerKind::sgd:
-      return "sgd";
-    case OptimizerKind::momentum:
-      return "momentum";
-    case OptimizerKind::natural:
-      return "natural";
-    case OptimizerKind::adam:
-      break;
-  }
-  return "adam";
-}
+std::string_view name_of(OptimizerKind kind) { return word_for(names, kind); }
 
 template <class T>
 int Optimizer<T>::moment_count() const {

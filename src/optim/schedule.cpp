@@ -6,19 +6,24 @@
 #include <cmath>
 #include <numbers>
 
+#include "core/names.hpp"
 #include "relgrad/core/error.hpp"
 
 namespace relgrad {
 
+namespace {
+
+constexpr Names<ScheduleKind, 2> names = {
+    {{ScheduleKind::cosine, "cosine"}, {ScheduleKind::constant, "constant"}}};
+
+}  // namespace
+
 ScheduleKind parse_schedule_kind(std::string_view name) {
-  if (name == "constant") return ScheduleKind::constant;
-  if (name == "cosine") return ScheduleKind::cosine;
-  throw UsageError(fmt::format("--schedule: '{}' is none of cosine, constant", name));
+  if (const auto kind = value_for(names, name)) return *kind;
+  throw UsageError(fmt::format("--schedule: '{}' is none of {}", name, all_words(names)));
 }
 
-std::string_view name_of(ScheduleKind kind) {
-  return kind == ScheduleKind::constant ? "constant" : "cosine";
-}
+std::string_view name_of(ScheduleKind kind) { return word_for(names, kind); }
 
 double Schedule::factor(double samples) const {
   if (samples < warmup_samples) return samples / warmup_samples;

@@ -45,6 +45,9 @@ template <class T>
 std::span<const T> dequantization_noise(const NoiseKey& noise, std::uint64_t sample_id,
                                         Index dimension);
 
+/// Says in the log that `constant` of `all` dimensions have one value; nothing for none.
+void warn_of_constant_dimensions(std::string_view transform, Index constant, Index all);
+
 /// Values of 8-bit data are held in [0, 256).
 double hold_in_levels(double value);
 

@@ -7,7 +7,6 @@
 #include "core/columns.hpp"
 #include "core/rational_quadratic.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/core/log.hpp"
 #include "transform/maps.hpp"
 #include "transform/quantile_knots.hpp"
 
@@ -84,12 +83,7 @@ QuantileTables fit_quantiles(const Matrix<double>& sample) {
     std::ranges::copy(knots.normal, tables.normal.begin() + d * quantile_knots);
     std::ranges::copy(knots.slope, tables.slope.begin() + d * quantile_knots);
   }
-  if (constant_columns > 0) {
-    log_warning(fmt::format(
-        "marginal: {} of {} dimensions are constant; they are shifted, not scaled. Their density "
-        "has no meaning: leave them out of the data.",
-        constant_columns, sample.rows()));
-  }
+  warn_of_constant_dimensions("marginal", constant_columns, sample.rows());
   return tables;
 }
 

@@ -4,7 +4,6 @@
 
 #include "core/columns.hpp"
 #include "relgrad/core/error.hpp"
-#include "relgrad/core/log.hpp"
 #include "transform/kernels/transform_kernels.hpp"
 #include "transform/maps.hpp"
 
@@ -120,12 +119,7 @@ MeanAndDeviation moments_of(const Matrix<double>& sample) {
     moments.mean.push_back(mean);
     moments.deviation.push_back(is_constant ? 1.0 : std::sqrt(variance));
   }
-  if (constant_columns > 0) {
-    log_warning(fmt::format(
-        "standardize: {} of {} dimensions are constant; they are shifted, not scaled. Their "
-        "density has no meaning: leave them out of the data.",
-        constant_columns, sample.rows()));
-  }
+  warn_of_constant_dimensions("standardize", constant_columns, sample.rows());
   return moments;
 }
 

@@ -5,32 +5,36 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/names.hpp"
 #include "relgrad/core/error.hpp"
+#include "relgrad/core/log.hpp"
 #include "transform/maps.hpp"
 
 namespace relgrad {
 
+namespace {
+
+constexpr Names<TransformKind, 4> names = {{{TransformKind::none, "none"},
+                                            {TransformKind::logit, "logit"},
+                                            {TransformKind::standardize, "standardize"},
+                                            {TransformKind::marginal, "marginal"}}};
+
+}  // namespace
+
 TransformKind parse_transform_kind(std::string_view name) {
-  for (const TransformKind kind : {TransformKind::none, TransformKind::logit,
-                                   TransformKind::standardize, TransformKind::marginal}) {
-    if (name == name_of(kind)) return kind;
-  }
+  if (const auto kind = value_for(names, name)) return *kind;
   throw UsageError(
       fmt::format("transform '{}' is unknown. Choose none, logit, standardize or marginal.", name));
 }
 
-std::string_view name_of(TransformKind kind) {
-  switch (kind) {
-    case TransformKind::none:
-      return "none";
-    case TransformKind::logit:
-      return "logit";
-    case TransformKind::standardize:
-      return "standardize";
-    case TransformKind::marginal:
-      return "marginal";
-  }
-  return "unknown";
+std::string_view name_of(TransformKind kind) { return word_for(names, kind); }
+
+void warn_of_constant_dimensions(std::string_view transform, Index constant, Index all) {
+  if (constant == 0) return;
+  log_warning(
+      fmt::format("{}: {} of {} dimensions are constant; they are shifted, not scaled. "
+                  "Their density has no meaning: leave them out of the data.",
+                  transform, constant, all));
 }
 
 void LevelCounts::add(const RawBatch& batch) {
