@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <sstream>
 
-#include "hdf5/file.hpp"
+#include "hdf5/listing.hpp"
 #include "options/option_table.hpp"
 #include "parse.hpp"
 #include "relgrad/checkpoint/checkpoint.hpp"
@@ -215,11 +215,11 @@ Inspection inspect_run(const fs::path& run, bool verify) {
 
 Report report_hdf5(const fs::path& path) {
   Report table = Report::array();
-  for (const auto& [name, dataset] : hdf5::contents(path)) {
-    table.push_back({{"dataset", name},
+  for (const hdf5::DatasetListed& dataset : hdf5::list(path)) {
+    table.push_back({{"dataset", dataset.name},
                      {"shape", dataset.shape},
-                     {"type", hdf5::name_of(dataset.type)},
-                     {"bytes", dataset.place.bytes}});
+                     {"type", dataset.type},
+                     {"bytes", dataset.bytes}});
   }
   return {{"kind", "HDF5 file"},
           {"path", path.string()},

@@ -45,6 +45,15 @@ class Descriptor {
                               path.string(), std::strerror(error)));
 }
 
+/// Before a long computation: a file can be made here. @throws DiskError with the reason.
+void expect_writable_folder(const fs::path& path) {
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  struct stat status = {};
+  if (::stat(folder.c_str(), &status) != 0) cannot_write(path, errno);
+  if (!S_ISDIR(status.st_mode)) cannot_write(path, ENOTDIR);
+  if (::access(folder.c_str(), W_OK | X_OK) != 0) cannot_write(path, errno);
+}
+
 /// "x.h5" -> "x.h5.tmp-0123456789abcdef".
 fs::path name_by_chance(const fs::path& path) {
   constexpr std::size_t longest_name = 255;
@@ -168,6 +177,7 @@ void refuse_existing(const fs::path& path, std::string_view option) {
         fmt::format("{}: {} exists; name another file or remove it", option, path.string()));
   }
   if (errno != ENOENT) cannot_write(path, errno);
+  expect_writable_folder(path);
 }
 
 NewFile::NewFile(fs::path path, std::string_view option)
@@ -219,7 +229,9 @@ void check_replaceable(const fs::path& path, std::string_view option,
   };
   if (target.kind == Target::Kind::directory) refuse("is a directory; name a file");
   if (target.kind == Target::Kind::dangling) refuse("is a link to nothing; name another file");
+  if (target.kind == Target::Kind::nothing) expect_writable_folder(path);
   if (target.kind != Target::Kind::regular) return;
+  expect_writable_folder(target.path);
   const std::string content = read_file(target.path);
   if (!content.empty() && !may_replace(content)) {
     refuse("exists and holds something else; name another file or remove it");

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <span>
 
 #include "data/array_header.hpp"
 #include "data/file_sources.hpp"
@@ -144,6 +145,8 @@ class ArraySource final : public SampleSource {
     }
     if (type_ == ElementType::float32) {
       convert(elements, reinterpret_cast<float*>(samples));
+    } else if (header_.kind == 'b') {
+      expect_truth_values({reinterpret_cast<const std::uint8_t*>(samples), elements});
     } else if (!copies_) {
       for (std::uint64_t i = 0; i < elements; ++i) {
         samples[i] =
@@ -201,6 +204,14 @@ class ArraySource final : public SampleSource {
     }
     log_info(fmt::format("{}: integers ({}) within 0 to 255 are stored as uint8", file.name(),
                          header.type_name));
+  }
+
+  /// What other programs take 2 for differs.
+  void expect_truth_values(std::span<const std::uint8_t> values) const {
+    const auto other = std::ranges::find_if(values, [](std::uint8_t value) { return value > 1; });
+    if (other == values.end()) return;
+    throw DataError(fmt::format("{}: a truth value is {}, expected 0 or 1; save x.astype('uint8')",
+                                file_.name(), *other));
   }
 
   /// expect_levels() saw the file before, which may have changed since.

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 #include <map>
+#include <span>
 #include <string_view>
 
 #include "relgrad/core/error.hpp"
@@ -85,7 +86,11 @@ void ColumnCheck::add(const float* values, std::uint64_t count) {
 }
 
 void ColumnCheck::expect_no_levels(const std::string& where) const {
-  if (done_ == 0 || (!all_levels_ && !all_level_parts_)) return;
+  // Small numbers in a large unit are all near 0 / 255, and are no levels.
+  constexpr float half_a_level = 0.5F / 255;
+  const bool has_levels =
+      std::ranges::any_of(extremes_, [](const Extremes& e) { return e.most > half_a_level; });
+  if (done_ == 0 || (!all_levels_ && !(all_level_parts_ && has_levels))) return;
   throw DataError(fmt::format(
       "{}: all values are levels {} stored as real numbers, which have no density: its likelihood "
       "would rise without bound; save {}.astype('uint8')",
@@ -165,21 +170,26 @@ void ColumnCheck::report_repeated_values(const std::string& where) const {
 }
 
 void ColumnCheck::report_extreme_values(const std::string& where) const {
-  constexpr double far = 1000;  // times the range of the inner 98 % of the rows
+  // Times the range of the inner 98 % of the other values: of one value, and of one that repeats.
+  constexpr double far = 1000;
+  constexpr double far_for_repeated = 10;
   std::vector<std::string> found;
   for (Index d = 0; d < sample_.cols(); ++d) {
     std::vector<float> values(sample_.col(d).begin(), sample_.col(d).end());
     std::ranges::sort(values);
-    const double low = values[values.size() / 100];
-    const double high = values[values.size() - 1 - values.size() / 100];
-    if (!(high > low)) continue;
     const Extremes& extremes = extremes_[static_cast<std::size_t>(d)];
+    const std::span<const float> others(std::ranges::upper_bound(values, extremes.least),
+                                        std::ranges::lower_bound(values, extremes.most));
+    if (extremes.least == extremes.most || others.size() < 20) continue;
+    const double low = others[others.size() / 100];
+    const double high = others[others.size() - 1 - others.size() / 100];
     for (const auto& [value, row] : {std::pair(extremes.least, extremes.row_of_least),
                                      std::pair(extremes.most, extremes.row_of_most)}) {
       const double beyond = std::max(low - value, value - high);
-      if (beyond > far * (high - low)) {
-        found.push_back(fmt::format("column {}, row {}: {:g} ({:g} to {:g} elsewhere)", d, row,
-                                    value, low, high));
+      const auto count = std::ranges::count(values, value);
+      if (high > low && beyond > (count > 1 ? far_for_repeated : far) * (high - low)) {
+        found.push_back(fmt::format("column {}, row {}{}: {:g} ({:g} to {:g} elsewhere)", d, row,
+                                    count > 1 ? " and others" : "", value, low, high));
       }
     }
   }

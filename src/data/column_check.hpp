@@ -20,6 +20,8 @@ class ColumnCheck {
   void expect_no_levels(const std::string& where) const;
   /// Logs a warning a kind of trouble, naming columns.
   void report(const std::string& where);
+  /// The part of it that matters in any split: one fill value among the rows spoils their mean.
+  void report_extreme_values(const std::string& where) const;
 
  private:
   struct Extremes {
@@ -32,7 +34,6 @@ class ColumnCheck {
   bool report_scaled_levels(const std::string& where) const;  // returns whether it warned
   void report_constant_columns(const std::string& where) const;
   void report_repeated_values(const std::string& where) const;
-  void report_extreme_values(const std::string& where) const;
   std::size_t report_equal_columns(const std::string& where) const;  // returns how many
   void report_dependent_columns(const std::string& where, std::size_t equal) const;
 

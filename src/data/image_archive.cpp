@@ -160,7 +160,7 @@ class Archive final : public ImageStore {
     for (const auto& [path, node] : contents.nodes()) {  // in order of their paths
       if (node.kind == ArchiveMember::Kind::folder) continue;
       if (is_in_hidden_folder(path)) {
-        left_out.add_other("file in hidden folders");
+        left_out.add_other("file", " in hidden folders");
         continue;
       }
       if (!is_image_name(path)) {

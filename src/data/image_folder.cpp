@@ -98,7 +98,7 @@ class Walk {
     } else if (type == fs::file_type::regular) {
       take_file(path);
     } else {
-      left_out_.add_other("pipe or device");
+      left_out_.add_other("pipe, socket or device file");
     }
   }
 
@@ -125,7 +125,7 @@ class Walk {
     const fs::file_status status = fs::status(path, error);
     if (fs::is_regular_file(status)) return take_file(path);
     if (fs::is_directory(status)) return links_.push_back(path);
-    if (!is_image_name(path)) return left_out_.add_other("link that leads nowhere");
+    if (!is_image_name(path)) return left_out_.add_other("link", " that leads nowhere");
     const std::string reason = error && error != std::errc::no_such_file_or_directory
                                    ? error.message()
                                : fs::exists(status) ? "it is no file"
@@ -150,7 +150,7 @@ class Walk {
       refuse(link, std::error_code(errno, std::generic_category()));
     }
     if (holds_root || seen_.contains({status.st_dev, status.st_ino})) {
-      left_out_.add_other("link to a folder that is read already");
+      left_out_.add_other("link", " to a folder that is read already");
     } else {
       visit(link);
     }

@@ -16,7 +16,7 @@ namespace relgrad {
 namespace {
 
 /// "10 .webp, 6 .tif, 4 hidden": the most frequent first, at most eight.
-std::string list_of(const std::map<std::string, std::uint64_t>& counts, const char* plural) {
+std::string list_of(const std::map<std::string, std::uint64_t>& counts) {
   std::vector<std::pair<std::string, std::uint64_t>> sorted(counts.begin(), counts.end());
   std::ranges::stable_sort(sorted, std::greater<>(),
                            &std::pair<std::string, std::uint64_t>::second);
@@ -26,7 +26,17 @@ std::string list_of(const std::map<std::string, std::uint64_t>& counts, const ch
       words.emplace_back("...");
       break;
     }
-    words.push_back(fmt::format("{} {}{}", count, what, count > 1 ? plural : ""));
+    words.push_back(fmt::format("{} {}", count, what));
+  }
+  return fmt::format("{}", fmt::join(words, ", "));
+}
+
+/// "3 hidden folders, 1 link that leads nowhere"
+std::string list_of(const std::map<std::pair<std::string, std::string>, std::uint64_t>& counts) {
+  std::vector<std::string> words;
+  for (const auto& [what, count] : counts) {
+    const auto& [noun, rest] = what;
+    words.push_back(fmt::format("{} {}{}{}", count, noun, count > 1 ? "s" : "", rest));
   }
   return fmt::format("{}", fmt::join(words, ", "));
 }
@@ -55,11 +65,11 @@ void LeftOut::report(const std::string& where) const {
   }
   std::vector<std::string> parts;
   if (files > 0) {
-    parts.push_back(fmt::format("{} {} left out: {}", files, files == 1 ? "file" : "files",
-                                list_of(files_, "")));
+    parts.push_back(
+        fmt::format("{} {} left out: {}", files, files == 1 ? "file" : "files", list_of(files_)));
   }
   if (!others_.empty()) {
-    parts.push_back((files > 0 ? "and " : "left out: ") + list_of(others_, "s"));
+    parts.push_back((files > 0 ? "and " : "left out: ") + list_of(others_));
   }
   if (parts.empty()) return;
   const std::string line = fmt::format("{}: {}", where, fmt::join(parts, "; "));

@@ -195,8 +195,9 @@ void write_skipped(const fs::path& directory, const PrepareOptions& options,
   }
   if (lines == 0) return;
   write_text_file(directory / "skipped.txt", text);
-  log_warning(fmt::format("{} damaged images were skipped; {} lists them", lines,
-                          (options.output / "skipped.txt").string()));
+  log_warning(fmt::format("{} damaged image{} skipped; {} lists {}", lines,
+                          lines == 1 ? " was" : "s were", (options.output / "skipped.txt").string(),
+                          lines == 1 ? "it" : "them"));
 }
 
 CreationRecord record_of(const PrepareOptions& options) {
@@ -261,6 +262,7 @@ void prepare(const PrepareOptions& options) {
       const std::string where = fmt::format("{}, split '{}'", info.name, output.name);
       if (output.columns) output.columns->expect_no_levels(where);
       if (output.columns && output.name == "train") output.columns->report(where);
+      if (output.columns && output.name != "train") output.columns->report_extreme_values(where);
     }
     warn_of_missing_labels(outputs);
   }

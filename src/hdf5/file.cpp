@@ -6,15 +6,6 @@
 namespace relgrad::hdf5 {
 namespace {
 
-// The call that visits the objects of a file, by its name in HDF5 1.10 and in 1.12 and newer.
-#if H5_VERSION_GE(1, 12, 0)
-using ObjectInfo = H5O_info2_t;
-constexpr auto visit_objects = &H5Ovisit3;
-#else
-using ObjectInfo = H5O_info_t;
-constexpr auto visit_objects = &H5Ovisit2;
-#endif
-
 /// Reads an attribute that is integers or text; others are of no interest here.
 herr_t read_attribute(hid_t object, const char* name, Attributes& attributes) {
   const Attribute attribute(H5Aopen(object, name, H5P_DEFAULT));
@@ -41,21 +32,10 @@ herr_t read_attribute(hid_t object, const char* name, Attributes& attributes) {
   return 0;
 }
 
-/// The library calls the next two: no exception may pass through it, -1 ends the iteration.
+/// The library calls this: no exception may pass through it, -1 ends the iteration.
 herr_t visit_attribute(hid_t object, const char* name, const H5A_info_t*, void* to) {
   try {
     return read_attribute(object, name, *static_cast<Attributes*>(to));
-  } catch (...) {
-    return -1;
-  }
-}
-
-herr_t visit_object(hid_t, const char* name, const ObjectInfo* info, void* to) {
-  try {
-    if (info->type == H5O_TYPE_DATASET) {
-      static_cast<std::vector<std::string>*>(to)->push_back(std::string("/") + name);
-    }
-    return 0;
   } catch (...) {
     return -1;
   }
@@ -127,16 +107,9 @@ std::string_view name_of(Type type) {
 std::map<std::string, DatasetFound> contents(const std::filesystem::path& path) {
   const Quiet quiet;
   const std::uint64_t file_bytes = RawFile(path, RawFile::Mode::read).size();
-  const PropertyList access = serial_access();
-  const File file(check<DataError>(
-      H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()),
-      path.string() + ": cannot be opened as HDF5; it is another format, cut or damaged"));
-  std::vector<std::string> names;
-  check<DataError>(visit_objects(file.get(), H5_INDEX_NAME, H5_ITER_NATIVE, &visit_object, &names,
-                                 H5O_INFO_BASIC),
-                   path.string() + ": its groups cannot be read; it is damaged");
+  const File file = open_to_read(path);
   std::map<std::string, DatasetFound> found;
-  for (const std::string& name : names) {
+  for (const std::string& name : dataset_names(file, path)) {
     found.emplace(name, describe(file.get(), name, path.string(), file_bytes));
   }
   return found;

@@ -90,6 +90,43 @@ inline PropertyList serial_access() {
   return access;
 }
 
+/// @throws DataError
+inline File open_to_read(const std::filesystem::path& path) {
+  const PropertyList access = serial_access();
+  return File(check<DataError>(
+      H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()),
+      path.string() + ": cannot be opened as HDF5; it is another format, cut or damaged"));
+}
+
+// The call that visits the objects of a file, by its name in HDF5 1.10 and in 1.12 and newer.
+#if H5_VERSION_GE(1, 12, 0)
+using ObjectInfo = H5O_info2_t;
+constexpr auto visit_objects = &H5Ovisit3;
+#else
+using ObjectInfo = H5O_info_t;
+constexpr auto visit_objects = &H5Ovisit2;
+#endif
+
+/// Every dataset of a file, "/group/name". @throws DataError
+inline std::vector<std::string> dataset_names(const File& file, const std::filesystem::path& path) {
+  // The library calls it: no exception may pass through, -1 ends the visit.
+  const auto visit = [](hid_t, const char* name, const ObjectInfo* info, void* to) -> herr_t {
+    try {
+      if (info->type == H5O_TYPE_DATASET) {
+        static_cast<std::vector<std::string>*>(to)->push_back(std::string("/") + name);
+      }
+      return 0;
+    } catch (...) {
+      return -1;
+    }
+  };
+  std::vector<std::string> names;
+  check<DataError>(
+      visit_objects(file.get(), H5_INDEX_NAME, H5_ITER_NATIVE, visit, &names, H5O_INFO_BASIC),
+      path.string() + ": its groups cannot be read; it is damaged");
+  return names;
+}
+
 inline hid_t file_type(Type type) {
   switch (type) {
     case Type::uint8:

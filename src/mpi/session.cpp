@@ -1,6 +1,7 @@
 #include "relgrad/mpi/session.hpp"
 
 #include <fmt/format.h>
+#include <sys/mman.h>
 
 #include <chrono>
 #include <cstdio>
@@ -26,9 +27,24 @@ namespace {
   world.abort(static_cast<int>(error.code()));
 }
 
+/// Where address space is limited (`ulimit -v`), MPI libraries crash in their start instead of
+/// failing. @throws MachineError unless there is as much as Open MPI takes for one rank.
+void make_sure_of_address_space() {
+  constexpr std::size_t bytes = std::size_t{64} << 20U;
+  void* const memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) {
+    throw MachineError(
+        "out of memory: MPI wants 64 MiB of address space more than this process may have; raise "
+        "the limit (ulimit -v, the batch system's)");
+  }
+  ::munmap(memory, bytes);
+}
+
 }  // namespace
 
 Session::Session(int& argc, char**& argv) {
+  make_sure_of_address_space();
   yield_while_waiting();
   int provided = 0;
   check(MPI_Init_thread(&argc, &argv, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");

@@ -88,6 +88,15 @@ bool still_has_its_name(int descriptor, const fs::path& path) {
          opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
 }
 
+/// Reading a pipe would wait for ever. Closes `descriptor` before it throws UsageError.
+void expect_regular_file(int descriptor, const fs::path& path) {
+  struct stat status = {};
+  if (::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode)) return;
+  ::close(descriptor);
+  throw UsageError(fmt::format("--run: {} is no regular file; remove it or name another directory",
+                               path.string()));
+}
+
 bool lives(const std::optional<Owner>& owner, FileLock found) {
   if (found == FileLock::of_another) return true;
   if (!owner) return false;
@@ -131,11 +140,13 @@ RunLock::RunLock(const fs::path& run_directory) : path_(run_directory / "LOCK") 
   FileLock found = FileLock::unknown;
   do {
     if (descriptor_ >= 0) ::close(descriptor_);
-    descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+    descriptor_ =
+        ::open(path_.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
     if (descriptor_ < 0) {
       throw DiskError(fmt::format("{}: cannot write: {}; free space or choose another --run",
                                   path_.string(), std::strerror(errno)));
     }
+    expect_regular_file(descriptor_, path_);
     found = lock_file(descriptor_);
   } while (found != FileLock::of_another && !still_has_its_name(descriptor_, path_));
   try {

@@ -299,6 +299,23 @@ class Inspect(support.Test):
                 for line in lines:
                     self.assertRegex(told, f"(?m)^{line}$")
 
+    def test_hdf5_files_of_others_too(self):
+        path = self.folder / "other.h5"
+        with h5py.File(path, "w") as file:
+            file.create_dataset("group/chunked", data=numpy.zeros((40, 3)), chunks=(10, 3),
+                                compression="gzip")
+            file["counts"] = numpy.arange(6, dtype=">i4")
+            file["names"] = ["a", "b"]
+            file["table"] = numpy.zeros(3, dtype=[("x", "f4"), ("y", "u1")])
+            file["empty"] = h5py.Empty("f4")
+            file["number"] = 2.5
+        told = must("inspect", path).out
+        for line in (r"  /counts +6 +int32, big-endian +24", r"  /group/chunked +40 x 3 +float64, chunked +\d+",
+                     r"  /names +2 +text +\d+", r"  /number .*float64 +8", r"  /table +3 +compound +15"):
+            self.assertRegex(told, f"(?m)^{line}$")
+        path.write_bytes(path.read_bytes()[:-200])
+        self.refuses(["inspect", path], 3, path)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -106,8 +106,8 @@ class Memory(faults.Test):
                           ["sample", "--run", finished, "--output", self.folder / f"{number}.h5"]):
                 with self.subTest(mebibytes=mebibytes, command=words[0]):
                     result = shell(f'ulimit -v {mebibytes * 1024}; exec timeout 60 "$0" "$@"', *words)
-                    # what the loader, MPI or OpenBLAS say before main is not ours
-                    self.assertNotEqual(result.code, 124, str(result))
+                    # 127: what the loader says before main is not ours
+                    self.assertIn(result.code, (0, 3, 4, 8, 127), str(result))
                     self.assertNotIn("internal error", result.err)
                     codes.add(result.code)
         self.assertIn(8, codes)
