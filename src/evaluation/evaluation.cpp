@@ -11,6 +11,7 @@
 #include "evaluation/reconstruction.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/partition.hpp"
+#include "relgrad/data/epoch_order.hpp"
 #include "relgrad/likelihood/log_likelihood.hpp"
 #include "relgrad/mpi/agreement.hpp"
 
@@ -28,6 +29,14 @@ struct Sums {
 // them: the bits do not depend on the number of ranks.
 constexpr std::int64_t block_rows = 32;
 
+/// Rows of every part of the split, whatever the order that they lie in (class by class, say); the
+/// same for every seed, so that runs compare. Empty: all rows.
+std::vector<std::uint64_t> chosen_rows(std::uint64_t rows, const EvaluationRequest& request) {
+  const auto wanted = static_cast<std::uint64_t>(request.samples);
+  if (wanted == 0 || wanted >= rows) return {};
+  return draw_rows(0, rows, wanted);
+}
+
 template <class T>
 class Evaluator {
  public:
@@ -37,18 +46,26 @@ class Evaluator {
         split_(split),
         request_(request),
         log_abs_det_(log_abs_det),
+        chosen_(chosen_rows(split.rows(), request)),
         workspace_(*model.flow, std::max<Index>(1, request.batch_size)),
         x_(model.flow->dimension(), std::max<Index>(1, request.batch_size)) {}
 
-  /// Mean over draws of log p(v) of rows [begin, end), nats; `logit` likewise, in logit space.
-  /// Collective over a row group, whose ranks may bring different numbers of rows. False, on every
-  /// rank of the group, if one of them has trouble, be it from before.
+  /// Mean over draws of log p(v) of rows [begin, end) of the chosen ones, nats; `logit` likewise,
+  /// in logit space. Collective over a row group, whose ranks may bring different numbers of rows.
+  /// False, on every rank of the group, if one of them has trouble, be it from before.
   /// @param latents  columns of the batch under way, in the order of the group's ranks
   bool score(std::uint64_t begin, std::uint64_t end, std::vector<double>& nats,
              std::vector<double>& logit,
              const std::function<void(const ConstMatrixMap<T>&)>& latents = nullptr) {
     locally([&] {
-      split_.read_range(begin, end, raw_);
+      if (chosen_.empty()) {
+        split_.read_range(begin, end, raw_);
+      } else {
+        const auto first = chosen_.begin();
+        split_.read(
+            {first + static_cast<std::ptrdiff_t>(begin), first + static_cast<std::ptrdiff_t>(end)},
+            raw_);
+      }
       nats.assign(static_cast<std::size_t>(raw_.count), 0.0);
       logit.assign(static_cast<std::size_t>(raw_.count), 0.0);
     });
@@ -95,6 +112,7 @@ class Evaluator {
   const SplitReader& split_;
   const EvaluationRequest& request_;
   double log_abs_det_;
+  std::vector<std::uint64_t> chosen_;  // rows to evaluate; empty: all, in their order
   Workspace<T> workspace_;
   Matrix<T> x_;  // D x batch size
   std::vector<double> log_slope_;

@@ -29,7 +29,7 @@ struct EvaluationRequest {
   std::string split;
   std::int64_t draws = 1;
   std::int64_t batch_size = 500;  // samples of a rank at once
-  std::int64_t samples = 0;       // the first ones of the split; 0: all
+  std::int64_t samples = 0;       // rows drawn from the whole split; 0: all
   std::uint64_t seed = 1;
 };
 

@@ -310,8 +310,10 @@ Rows run_directory_rows() {
               free),
       number("eval-every", &O::eval_every, at_least<Integer>(1), "epochs",
              "epochs between validations", free),
-      number("eval-samples", &O::eval_samples, at_least<Integer>(0), "samples",
-             "number of validation samples used during training; 0: all", resumable),
+      number(
+          "eval-samples", &O::eval_samples, at_least<Integer>(0), "samples",
+          "number of validation samples used during training, drawn from the whole split; 0: all",
+          resumable),
       number("keep-last", &O::keep_last, Limits<Integer>{.least = 2, .most = 1000000},
              "checkpoints", "number of newest checkpoints to keep", free),
       number("keep-every", &O::keep_every, at_least<Integer>(0), "checkpoints",
