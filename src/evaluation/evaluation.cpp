@@ -224,11 +224,13 @@ double shared_log_abs_det(const Flow<T>& flow, const mpi::Communicator& comm) {
 
 template <class T>
 Evaluation evaluate_split(const Model<T>& model, const SplitReader& split,
-                          const EvaluationRequest& request, const mpi::Communicator& comm,
+                          const EvaluationRequest& asked, const mpi::Communicator& comm,
                           const ScoreSink& scores, const LatentSink<T>& latents) {
   const Stopwatch watch;
   const double log_abs_det = shared_log_abs_det(*model.flow, comm);
   const std::int64_t rows = static_cast<std::int64_t>(split.rows());
+  EvaluationRequest request = asked;
+  request.batch_size = std::min(rows, asked.batch_size);  // memory for no more
   const std::int64_t wanted = request.samples > 0 ? std::min(rows, request.samples) : rows;
   const std::int64_t blocks = (wanted + block_rows - 1) / block_rows;
   const Batching batching{blocks, wanted, request.batch_size, comm.world_size()};

@@ -73,7 +73,8 @@ BatchSource<T>::BatchSource(const SplitReader& train, const Transform<T>& transf
   impl_->train = &train;
   impl_->transform = &transform;
   impl_->seed = seed;
-  impl_->batch_size = batch_size;
+  // No batch crosses an epoch: memory for more samples than there are would stay unused.
+  impl_->batch_size = std::min(batch_size, static_cast<std::int64_t>(train.rows()));
   impl_->rank = rank;
   impl_->world_size = world_size;
   impl_->prefetch = prefetch;

@@ -30,6 +30,13 @@ SplitReader open_split(const std::string& data, const DatasetInfo& dataset,
   return std::move(*reader);
 }
 
+/// No batch crosses an epoch: none has more samples than there are, whatever --batch-size says.
+TrainOptions with_batches_of_rows(TrainOptions options, const DatasetInfo& dataset) {
+  const auto rows = static_cast<std::int64_t>(dataset.split("train").rows);
+  options.batch_size = std::min(options.batch_size, rows);
+  return options;
+}
+
 }  // namespace
 
 template <class T>
@@ -42,10 +49,11 @@ Trainer<T>::Trainer(const TrainOptions& options, const mpi::Communicator& comm,
       run_(run),
       heartbeat_(heartbeat),
       kept_(kept_choices(resume, comm.world_size())),
+      tuned_(with_batches_of_rows(options, dataset)),
       work_(work_of(flow_spec_of(options, dataset))),
-      products_(choose_products<T>(options, work_.matrix_size, comm, kept_.at("products"))),
+      products_(choose_products<T>(tuned_, work_.matrix_size, comm, kept_.at("products"))),
       train_(open_split(options.data, dataset, "train", comm)),
-      sharing_(options, work_, comm, products_, kept_.at("exchange")),
+      sharing_(tuned_, work_, comm, products_, kept_.at("exchange")),
       model_(build_model<T>(options, dataset, train_, products_, comm, sharing_.row_group(),
                             resume.candidates)),
       exchange_(sharing_.make_exchange()),

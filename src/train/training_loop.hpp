@@ -80,7 +80,8 @@ class Trainer {
   RunDirectory* run_;  // root only; null elsewhere
   Heartbeat& heartbeat_;
   nlohmann::json kept_;
-  FlowWork work_;  // what the choice of products and of the exchange goes by
+  TrainOptions tuned_;  // what products and the exchange are chosen by
+  FlowWork work_;       // what the choice of products and of the exchange goes by
   Products products_;
   SplitReader train_;
   std::optional<SplitReader> val_;

@@ -75,6 +75,18 @@ class Tables(faults.Test):
                                delta=0.2)
 
 
+class Memory(faults.Test):
+    def test_a_batch_larger_than_the_data_takes_no_memory(self):
+        directory = self.folder / "run"
+        script = f'ulimit -v {3 << 20}; exec "$0" "$@"'  # 16 million samples take 8 GiB
+        large = ["--batch-size", 1 << 24]
+        for words in (["train", "--run", directory, "--activation", "none", "--epochs", 1],
+                      ["evaluate", "--run", directory]):
+            words = ["-c", script, support.PROGRAM, *words, "--data", self.data, *large]
+            result = run(*words, program="sh")
+            self.assertEqual(result.code, 0, str(result))
+
+
 class Folders(faults.Test):
     def test_what_is_left_out_is_told_in_whole_words(self):
         photos = self.folder / "photos"
