@@ -1,10 +1,13 @@
+// jpeglib.h needs <cstdio> before it.
+// clang-format off
+#include <cstdio>
 #include <jerror.h>
 #include <jpeglib.h>
+// clang-format on
 
 #include <algorithm>
 #include <array>
 #include <csetjmp>
-#include <cstdio>  // before jpeglib.h, which needs it
 #include <cstring>
 #include <string>
 
