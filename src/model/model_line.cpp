@@ -189,10 +189,10 @@ std::string glow(std::string_view name) {
 /// conv-coupling:2x4:32
 std::string conv_coupling(std::string_view name) {
   const SizedName size = sized_name(name, 32);
-  std::string line = "spectral spline:8:channel";
+  std::string line = "spectral spline:8";
   for (int level = 1; level <= size.levels; ++level) {
-    line += fmt::format(" squeeze {}*(conv:3:circular coupling:{} spline:8:channel)", size.steps,
-                        size.hidden);
+    line +=
+        fmt::format(" squeeze {}*(conv:3:circular coupling:{} spline:8)", size.steps, size.hidden);
   }
   return line;
 }

@@ -63,10 +63,9 @@ TEST(ModelLine, KnowsThePublishedNets) {
 }
 
 TEST(ModelLine, KnowsItsOwnNetForImages) {
-  EXPECT_EQ(
-      model_line(parse_model_line("conv-coupling:2x4")),
-      "spectral spline:8:6:channel squeeze 4*(conv:3:circular coupling:32 spline:8:6:channel) "
-      "squeeze 4*(conv:3:circular coupling:32 spline:8:6:channel)");
+  EXPECT_EQ(model_line(parse_model_line("conv-coupling:2x4")),
+            "spectral spline:8:6 squeeze 4*(conv:3:circular coupling:32 spline:8:6) "
+            "squeeze 4*(conv:3:circular coupling:32 spline:8:6)");
 }
 
 TEST(ModelLine, NamesThePlaceOfWhatIsWrong) {
