@@ -199,17 +199,22 @@ class ClippedUpdate final : public SummedUpdate<T> {
                 const OptimizerOptions& options, double clip_norm, std::int64_t exact_terms)
       : Base(flow, exchange, options, exact_terms),
         gradient_(flow.parameters(), products),
-        clip_norm_(clip_norm) {}
+        clip_norm_(clip_norm),
+        small_terms_(flow.parameters().count()) {}
 
   void begin(const StepNumbers& numbers) override {
     small_.begin(numbers);
     gradient_.clear();
+    std::ranges::fill(small_terms_, PerSampleTerm<T>{});
   }
 
   void give(std::span<const ParameterGradient<T>> together) override {
     for (const ParameterGradient<T>& gradient : together) {
+      if (!gradient.factors) {
+        small_terms_[gradient.id] = gradient.every_sample;
+        continue;
+      }
       gradient_.set_every_sample(gradient.id, gradient.every_sample);
-      if (!gradient.factors) continue;
       const std::span<T> whole = gradient_.sum(gradient.id);
       const auto keep_tile = [&](Index col_begin, const ConstMatrixMap<T>& tile) {
         std::copy_n(tile.data(), tile.size(), whole.data() + col_begin * tile.rows());
@@ -227,6 +232,7 @@ class ClippedUpdate final : public SummedUpdate<T> {
     gradient.take_exact_sums(small_);
     for (ParameterId id = 0; id < store_->count(); ++id) {
       if (!is_small(store_->info(id))) continue;
+      gradient_.set_every_sample(id, small_terms_[id]);
       std::ranges::copy(this->sum(id), gradient_.sum(id).begin());
     }
     const StepNumbers& numbers = small_.numbers();
@@ -263,6 +269,8 @@ class ClippedUpdate final : public SummedUpdate<T> {
 
   GradientBuffer<T> gradient_;
   double clip_norm_;
+  // Of small parameters. What they point to may come with the sums of all ranks.
+  std::vector<PerSampleTerm<T>> small_terms_;
 };
 
 }  // namespace

@@ -25,13 +25,14 @@ struct End {
 };
 
 /// Three steps of `flow` on batches of which a rank has rank + 1 samples.
-End train(Flow<double>& flow, bool shares, std::int64_t exact_terms) {
+End train(Flow<double>& flow, bool shares, std::int64_t exact_terms, double clip_norm = 0) {
   const auto comm = mpi::Communicator::world();
   const Products products(ProductBackend::openblas);
   const auto exchange = make_exchange<double>("dense", comm, products);
   OptimizerOptions optimizer;
   optimizer.kind = OptimizerKind::sgd;
-  const auto update = make_update<double>(flow, *exchange, products, optimizer, 0, exact_terms);
+  const auto update =
+      make_update<double>(flow, *exchange, products, optimizer, clip_norm, exact_terms);
   FlowGradient<double> gradient(flow, {});
   if (shares) gradient.share_work(comm.rank(), comm.world_size());
   const Index samples = comm.rank() + 1;
@@ -61,14 +62,16 @@ TEST(SharedWork, EndsAsThatOfRanksThatEachDoAll) {
   const std::vector<double> begin = test::whole_values(alone);
   const End each = train(alone, false, 0);
   EXPECT_GT(test::distance(each.values, begin), 1e-3);
-  for (const std::int64_t exact_terms : {0, 64}) {
+  for (const auto& [exact_terms, clip_norm] :
+       {std::pair{0, 0.0}, std::pair{64, 0.0}, std::pair{0, 1e300}, std::pair{64, 1e300}}) {
     Flow<double> flow = start();
 
-    const End shared = train(flow, true, exact_terms);
+    const End shared = train(flow, true, exact_terms, clip_norm);
 
     // Exact sums round to a grid of 2^(14 + 7 - 51), per term.
     const double tolerance = exact_terms > 0 ? 1e-7 : 1e-12;
-    EXPECT_LT(test::distance(shared.values, each.values), tolerance) << exact_terms;
+    EXPECT_LT(test::distance(shared.values, each.values), tolerance)
+        << exact_terms << " " << clip_norm;
     EXPECT_NEAR(shared.log_abs_det, each.log_abs_det, 100 * tolerance) << exact_terms;
   }
 }
