@@ -6,7 +6,6 @@
 #include <optional>
 #include <utility>
 
-#include "commands/image_grid.hpp"
 #include "commands/score_file.hpp"
 #include "hdf5/file.hpp"
 #include "relgrad/core/error.hpp"
@@ -17,6 +16,7 @@
 #include "relgrad/likelihood/log_likelihood.hpp"
 #include "relgrad/mpi/agreement.hpp"
 #include "run/checkpoint_choice.hpp"
+#include "run/image_grid.hpp"
 #include "start/model.hpp"
 
 namespace relgrad {

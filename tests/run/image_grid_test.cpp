@@ -1,4 +1,4 @@
-#include "commands/image_grid.hpp"
+#include "run/image_grid.hpp"
 
 #include <gtest/gtest.h>
 
