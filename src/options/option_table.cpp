@@ -314,6 +314,11 @@ Rows run_directory_rows() {
           "eval-samples", &O::eval_samples, at_least<Integer>(0), "samples",
           "number of validation samples used during training, drawn from the whole split; 0: all",
           resumable),
+      choice("sample-grids", &O::sample_grids, {"auto", "on", "off"},
+             "after every validation, draw 36 images from the same latent vectors into "
+             "RUN/samples; auto: if the exact inverse takes less than 2 % of the steps between two "
+             "validations, or one is learned",
+             free),
       number("keep-last", &O::keep_last, Limits<Integer>{.least = 2, .most = 1000000},
              "checkpoints", "number of newest checkpoints to keep", free),
       number("keep-every", &O::keep_every, at_least<Integer>(0), "checkpoints",

@@ -80,6 +80,7 @@ struct TrainOptions {
   std::int64_t eval_samples = 0;  // validation samples used during training; 0: all
   std::int64_t keep_last = 3;
   std::int64_t keep_every = 10;
+  std::string sample_grids = "auto";  // auto | on | off
   std::int64_t log_every = 0;  // steps between metrics lines; 0: about 50 an epoch
 };
 

@@ -61,13 +61,12 @@ void check_image_grid(const std::vector<Index>& shape, Index count) {
   }
 }
 
-void write_image_grid(const std::filesystem::path& path, const Matrix<double>& values,
-                      const std::vector<Index>& shape) {
+std::string image_grid_png(const Matrix<double>& values, const std::vector<Index>& shape) {
   check_image_grid(shape, values.cols());
   const Index channels = shape[0];
   const Index height = shape[1];
   const Index width = shape[2];
-  check_size("write_image_grid", "rows", values.rows(), channels * height * width);
+  check_size("image_grid_png", "rows", values.rows(), channels * height * width);
 
   const auto [zoom, columns, total_width, total_height] = grid_of(shape, values.cols());
   std::vector<std::uint8_t> pixels(static_cast<std::size_t>(total_width * total_height * channels),
@@ -87,8 +86,7 @@ void write_image_grid(const std::filesystem::path& path, const Matrix<double>& v
     }
   }
   const auto narrow = [](Index value) { return static_cast<int>(value); };
-  // Into memory: a file that stb writes may be cut by a full disk without a word.
-  std::string png;
+  std::string png;  // in memory: a file that stb writes may be cut by a full disk without a word
   const auto append = [](void* text, void* data, int bytes) {
     static_cast<std::string*>(text)->append(static_cast<const char*>(data),
                                             static_cast<std::size_t>(bytes));
@@ -96,6 +94,12 @@ void write_image_grid(const std::filesystem::path& path, const Matrix<double>& v
   if (stbi_write_png_to_func(append, &png, narrow(total_width), narrow(total_height),
                              narrow(channels), pixels.data(), narrow(total_width * channels)) == 0)
     throw MachineError("out of memory: sample fewer images with --count");
+  return png;
+}
+
+void write_image_grid(const std::filesystem::path& path, const Matrix<double>& values,
+                      const std::vector<Index>& shape) {
+  const std::string png = image_grid_png(values, shape);
   NewFile file(path, "--output");
   write_file(file.temporary(), png);
   file.commit();

@@ -90,12 +90,15 @@ void Metrics::write_step(RunState& state, double lr, const StepSeconds& seconds,
   run_->append_metrics(line);
 }
 
+void Metrics::leave_out_seconds(double seconds) {
+  using Clock = std::chrono::steady_clock;
+  since_ += std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+}
+
 void Metrics::write_evaluation(const RunState& state, const Evaluation& evaluation,
                                const std::optional<double>& drift, bool at_stop) {
   // The next step line is about steps alone, those before this evaluation included.
-  using Clock = std::chrono::steady_clock;
-  since_ += std::chrono::duration_cast<Clock::duration>(
-      std::chrono::duration<double>(evaluation.seconds));
+  leave_out_seconds(evaluation.seconds);
   if (run_ == nullptr) return;
   json line = to_json(evaluation, state.step);
   line["kind"] = evaluation.split;

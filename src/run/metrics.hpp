@@ -21,6 +21,8 @@ class Metrics {
   Metrics(RunDirectory* run, const mpi::Communicator& comm, Index dimension, bool is_logit);
 
   void add_checkpoint_seconds(double seconds) { checkpoint_seconds_ += seconds; }
+  /// Time since the last line that is not the steps'.
+  void leave_out_seconds(double seconds);
   /// A line of kind "train" about the steps since the last one: takes the unlogged sums of `state`.
   /// Seconds are the root's.
   /// @param reconstruction  of learned inverses; nothing without them

@@ -71,6 +71,8 @@ Trainer<T>::Trainer(const TrainOptions& options, const mpi::Communicator& comm,
       guard_(options, model_, *exchange_, checkpoints_, comm),
       faults_(Faults<T>::of_rank(comm.rank())),
       metrics_(run, comm, dataset.dimension, model_.transform->kind() == TransformKind::logit),
+      grids_(model_, dataset, options.seed,
+             sample_grid_inverse(options, *model_.flow, dataset, train_.rows()), run),
       progress_(comm.is_root()),
       stops_(options, run) {
   step_.watch(heartbeat_);
@@ -102,6 +104,7 @@ int Trainer<T>::run() {
     if (run_ == nullptr) return;
     run_->write_config(config_text(options_));
     run_->cut_metrics(saver_.last_step());  // from scratch: -1, all lines
+    grids_.cut(saver_.last_step());
     if (saver_.last_step() >= 0) run_->set_aside_checkpoints_after(saver_.last_step());
   });
   announce(options_, dataset_, model_, *exchange_, products_, comm_.world_size());
@@ -254,6 +257,9 @@ void Trainer<T>::validate() {
   const auto drift = log_abs_det_.resynchronise(state_, evaluation.log_abs_det_nats);
   state_.record_validation(evaluation.nonfinite == 0 ? evaluation.bits_per_dim : HUGE_VAL);
   metrics_.write_evaluation(state_, evaluation, drift);
+  const Stopwatch watch;
+  grids_.draw(state_.step);
+  metrics_.leave_out_seconds(watch.seconds());
 }
 
 template <class T>

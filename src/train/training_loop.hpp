@@ -15,6 +15,7 @@
 #include "run/resume.hpp"
 #include "run/run_checkpoints.hpp"
 #include "run/run_directory.hpp"
+#include "run/sample_grids.hpp"
 #include "run/saver.hpp"
 #include "run/step_guard.hpp"
 #include "run/stop.hpp"
@@ -97,6 +98,7 @@ class Trainer {
   StepGuard<T> guard_;
   Faults<T> faults_;
   Metrics metrics_;
+  SampleGrids<T> grids_;
   RunProgress progress_;
 
   const PreparedBatch<T>* batch_ = nullptr;  // the last one looked at

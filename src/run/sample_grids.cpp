@@ -1,0 +1,146 @@
+#include "run/sample_grids.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <vector>
+
+#include "relgrad/core/error.hpp"
+#include "relgrad/core/files.hpp"
+#include "relgrad/core/log.hpp"
+#include "run/image_grid.hpp"
+
+namespace relgrad {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr Index count = 36;
+
+/// Floating-point operations of f^{-1} for the grid. Linear: LU, 2/3 D^3. Convolution: at most
+/// those of the LU of a banded matrix, 2 D (C W)^2. All others undo a sample like they do it.
+double inverse_operations(const FlowSpec& flow) {
+  double operations = 0;
+  SampleShape shape = flow.sample;
+  for (const LayerSpec& layer : flow.layers) {
+    const auto syntax = std::ranges::find(layer_syntax(), layer.kind, &LayerSyntax::kind);
+    const auto d = static_cast<double>(shape.size());
+    const auto band = static_cast<double>(shape.channels * shape.width);
+    if (layer.kind == "linear") operations += 2.0 / 3.0 * d * d * d;
+    if (layer.kind == "conv") operations += 2 * d * band * band;
+    operations += static_cast<double>(count) * syntax->flops(layer, shape);
+    shape = syntax->out(shape);
+  }
+  return operations;
+}
+
+double forward_operations(const FlowSpec& flow) {
+  double operations = 0;
+  SampleShape shape = flow.sample;
+  for (const LayerSpec& layer : flow.layers) {
+    const auto syntax = std::ranges::find(layer_syntax(), layer.kind, &LayerSyntax::kind);
+    operations += syntax->flops(layer, shape);
+    shape = syntax->out(shape);
+  }
+  return operations;
+}
+
+/// The step of step-N.png.
+std::optional<std::int64_t> step_of(const fs::path& path) {
+  const std::string name = path.filename().string();
+  constexpr std::string_view begin = "step-";
+  constexpr std::string_view end = ".png";
+  if (!name.starts_with(begin) || !name.ends_with(end)) return std::nullopt;
+  std::int64_t step = 0;
+  const char* const last = name.data() + name.size() - end.size();
+  const auto [stopped, error] = std::from_chars(name.data() + begin.size(), last, step);
+  return error == std::errc() && stopped == last ? std::optional(step) : std::nullopt;
+}
+
+}  // namespace
+
+template <class T>
+std::optional<InverseKind> sample_grid_inverse(const TrainOptions& options, const Flow<T>& flow,
+                                               const DatasetInfo& dataset, std::uint64_t rows) {
+  const bool is_picture = dataset.is_image() &&
+                          (dataset.sample_shape.front() == 1 || dataset.sample_shape.front() == 3);
+  if (options.sample_grids == "off" || !is_picture || flow.row_group() != nullptr) return {};
+  // A step's backward pass takes twice the operations of its forward pass.
+  const double samples = static_cast<double>(rows) * static_cast<double>(options.eval_every);
+  const double training = 3 * samples * forward_operations(flow.spec());
+  constexpr double cheap = 1e9;
+  constexpr double part = 0.02;
+  if (options.sample_grids == "on" ||
+      inverse_operations(flow.spec()) <= std::max(cheap, part * training)) {
+    return InverseKind::exact;
+  }
+  if (flow.keeps_inverse()) return InverseKind::learned;
+  return std::nullopt;
+}
+
+template <class T>
+SampleGrids<T>::SampleGrids(const Model<T>& model, const DatasetInfo& dataset, std::uint64_t seed,
+                            std::optional<InverseKind> inverse, RunDirectory* run)
+    : model_(&model), dataset_(&dataset), inverse_(inverse), run_(run) {
+  if (run == nullptr || !inverse) return;
+  z_.resize(model.flow->dimension(), count);
+  for (Index n = 0; n < count; ++n) {
+    const RandomStream stream(seed, Purpose::sample_latent, 0, static_cast<std::uint64_t>(n));
+    sample_latent(model.flow->latent(), stream, 1.0,
+                  std::span(z_.col(n).data(), static_cast<std::size_t>(z_.rows())));
+  }
+}
+
+template <class T>
+void SampleGrids<T>::cut(std::int64_t step) const {
+  if (run_ == nullptr) return;
+  run_->check_ours();
+  std::vector<fs::path> later;
+  std::error_code error;
+  for (fs::directory_iterator entry(run_->path() / "samples", error), end; !error && entry != end;
+       entry.increment(error)) {
+    const auto of = step_of(entry->path());
+    if (of && *of > step) later.push_back(entry->path());
+  }
+  for (const fs::path& path : later) fs::remove(path, error);
+}
+
+template <class T>
+std::string SampleGrids<T>::draw(std::int64_t step) {
+  if (run_ == nullptr || !inverse_ || !run_->is_ours()) return {};
+  const fs::path path = run_->path() / "samples" / fmt::format("step-{:09}.png", step);
+  try {
+    std::string picture = png();
+    std::error_code ignored;  // the write tells it
+    fs::create_directory(path.parent_path(), ignored);
+    replace_file(path, picture);
+    return picture;
+  } catch (const std::exception& error) {  // a disk, no memory, a singular W: the run needs none
+    if (!warned_) log_warning(fmt::format("{}: no picture: {}", path.string(), error.what()));
+    warned_ = true;
+    return {};
+  }
+}
+
+/// z -> x = f^{-1}(z) -> v = transform^{-1}(x), as pixels.
+template <class T>
+std::string SampleGrids<T>::png() const {
+  Matrix<T> x(z_.rows(), z_.cols());
+  model_->flow->inverse(ConstMatrixMap<T>(z_.data(), z_.rows(), z_.cols()),
+                        MatrixMap<T>(x.data(), x.rows(), x.cols()), *inverse_);
+  Matrix<double> values(x.rows(), x.cols());
+  model_->transform->inverse(ConstMatrixMap<T>(x.data(), x.rows(), x.cols()),
+                             MatrixMap<double>(values.data(), values.rows(), values.cols()));
+  return image_grid_png(values, dataset_->sample_shape);
+}
+
+template std::optional<InverseKind> sample_grid_inverse(const TrainOptions&, const Flow<float>&,
+                                                        const DatasetInfo&, std::uint64_t);
+template std::optional<InverseKind> sample_grid_inverse(const TrainOptions&, const Flow<double>&,
+                                                        const DatasetInfo&, std::uint64_t);
+template class SampleGrids<float>;
+template class SampleGrids<double>;
+
+}  // namespace relgrad
