@@ -319,6 +319,8 @@ Rows run_directory_rows() {
              "RUN/samples; auto: if the exact inverse takes less than 2 % of the steps between two "
              "validations, or one is learned",
              free),
+      boolean("tensorboard", &O::tensorboard,
+              "also write metrics and sample grids as event files of TensorBoard into RUN", free),
       number("keep-last", &O::keep_last, Limits<Integer>{.least = 2, .most = 1000000},
              "checkpoints", "number of newest checkpoints to keep", free),
       number("keep-every", &O::keep_every, at_least<Integer>(0), "checkpoints",

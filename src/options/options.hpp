@@ -81,6 +81,7 @@ struct TrainOptions {
   std::int64_t keep_last = 3;
   std::int64_t keep_every = 10;
   std::string sample_grids = "auto";  // auto | on | off
+  bool tensorboard = false;
   std::int64_t log_every = 0;  // steps between metrics lines; 0: about 50 an epoch
 };
 

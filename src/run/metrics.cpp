@@ -87,7 +87,12 @@ void Metrics::write_step(RunState& state, double lr, const StepSeconds& seconds,
     line["reconstruction_error"] = reconstruction->error;
     line["reconstruction_weight"] = reconstruction->weight;
   }
+  append(line);
+}
+
+void Metrics::append(const json& line) {
   run_->append_metrics(line);
+  if (events_ != nullptr) events_->add_line(line);
 }
 
 void Metrics::leave_out_seconds(double seconds) {
@@ -107,7 +112,7 @@ void Metrics::write_evaluation(const RunState& state, const Evaluation& evaluati
   line["val_bits_per_dim"] = evaluation.bits_per_dim;
   if (drift) line["log_abs_det_drift_nats"] = *drift;
   if (at_stop) line["at_stop"] = true;
-  run_->append_metrics(line);
+  append(line);
 }
 
 }  // namespace relgrad

@@ -7,6 +7,7 @@
 #include "evaluation/evaluation.hpp"
 #include "evaluation/reconstruction.hpp"
 #include "relgrad/mpi/communicator.hpp"
+#include "run/event_log.hpp"
 #include "run/resume.hpp"
 #include "run/run_directory.hpp"
 #include "step/step.hpp"
@@ -20,6 +21,8 @@ class Metrics {
   /// @param is_logit   the transform is logit, whose log-slope is what logit-space nats leave out
   Metrics(RunDirectory* run, const mpi::Communicator& comm, Index dimension, bool is_logit);
 
+  /// Every line from now on also goes to `events`, which must outlive this.
+  void also_write_to(EventLog& events) { events_ = &events; }
   void add_checkpoint_seconds(double seconds) { checkpoint_seconds_ += seconds; }
   /// Time since the last line that is not the steps'.
   void leave_out_seconds(double seconds);
@@ -40,7 +43,10 @@ class Metrics {
   double last_samples_per_s() const { return last_samples_per_s_; }
 
  private:
+  void append(const nlohmann::json& line);
+
   RunDirectory* run_;
+  EventLog* events_ = nullptr;
   int world_size_;
   Index dimension_;
   bool is_logit_;

@@ -105,6 +105,9 @@ int Trainer<T>::run() {
     run_->write_config(config_text(options_));
     run_->cut_metrics(saver_.last_step());  // from scratch: -1, all lines
     grids_.cut(saver_.last_step());
+    if (options_.tensorboard) {
+      metrics_.also_write_to(events_.emplace(run_->path(), saver_.last_step() + 1));
+    }
     if (saver_.last_step() >= 0) run_->set_aside_checkpoints_after(saver_.last_step());
   });
   announce(options_, dataset_, model_, *exchange_, products_, comm_.world_size());
@@ -258,7 +261,8 @@ void Trainer<T>::validate() {
   state_.record_validation(evaluation.nonfinite == 0 ? evaluation.bits_per_dim : HUGE_VAL);
   metrics_.write_evaluation(state_, evaluation, drift);
   const Stopwatch watch;
-  grids_.draw(state_.step);
+  const std::string png = grids_.draw(state_.step);
+  if (events_) events_->add_grid(state_.step, png);
   metrics_.leave_out_seconds(watch.seconds());
 }
 

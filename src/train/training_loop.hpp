@@ -8,6 +8,7 @@
 #include "core/stopwatch.hpp"
 #include "evaluation/evaluation.hpp"
 #include "model/flow_work.hpp"
+#include "run/event_log.hpp"
 #include "run/fault.hpp"
 #include "run/log_abs_det_tracker.hpp"
 #include "run/metrics.hpp"
@@ -97,6 +98,7 @@ class Trainer {
   Saver<T> saver_;
   StepGuard<T> guard_;
   Faults<T> faults_;
+  std::optional<EventLog> events_;  // root, with --tensorboard
   Metrics metrics_;
   SampleGrids<T> grids_;
   RunProgress progress_;
