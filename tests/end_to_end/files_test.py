@@ -192,7 +192,7 @@ class Run(support.Test):
         self.assertEqual((told["state"], told["exit_code"], told["step"], told["epoch"],
                           told["world_size"]), ("done", 0, 45, 3.0, 2))
         self.assertEqual(sorted(path.name for path in self.run_directory.iterdir()),
-                         ["LATEST", "STATUS", "ckpt", "config.ini", "metrics.jsonl"])
+                         ["LATEST", "STATUS", "ckpt", "config.ini", "metrics.jsonl", "samples"])
 
     def test_its_config_gives_the_same_run_again(self):
         again = self.folder / "again"
