@@ -3,10 +3,10 @@ import os
 import re
 
 # Pages of docs/measured/ with those rows, and option files of jobs/ whose rows README shows.
-PAGES = ("RESULTS.md",)
-HEADLINES = ("mnist-best.ini", "fashion-mnist.ini", "cifar10.ini")
+PAGES = ("image-models.md", "RESULTS.md")
+HEADLINES = ("mnist-conv.ini", "cifar10-conv-coupling.ini", "tiny-imagenet-conv.ini")
 # Section: the published row to stand beside ours.
-PUBLISHED = {"MNIST": "Keller et al. 2021: 2 dense layers, self-normalizing"}
+PUBLISHED = {"MNIST": "Keller et al. 2021: 9 convolutional layers, self-normalizing"}
 BEGIN, END = "<!-- results: written by tools/results -->", "<!-- /results -->"
 
 
@@ -41,6 +41,8 @@ def table(pages):
             lines.append(f"| {data}, {train.split()[0]} | **{ours[1]}**, [{config}](jobs/{config}) | {ours[4]}, "
                          f"{ours[5]} | {'; '.join(beside)} |")
     machine = re.search(r"(?m)^(Machine: .*)$", pages[0]).group(1)
+    note = re.search(r"(?m)^Note: (.*)$", pages[0])
+    lines += ["", note.group(1)] if note else []
     return lines + ["", "`+-` is the standard error over test images; for several seeds, the standard deviation over seeds.", machine]
 
 

@@ -1,6 +1,7 @@
 """Text of the page from results; nothing here is typed from a run."""
 import math
 import statistics
+import textwrap
 
 from results_page import published
 
@@ -37,15 +38,17 @@ def busy_words(results, cores):
     return f" Other programs ran too (load average {load:.0f} on {cores} cores), so times are too long." if load > cores else ""
 
 
-def head(command, machine, quick):
+def head(command, machine, quick, note=None):
     lines = ["# Results", "",
              "`tools/results` writes this page; no figure is typed by hand. This command makes it again:", "",
-             "```text", command, "```", "",
+             "```text",
+             " \\\n    ".join(textwrap.wrap(command, 110, break_long_words=False, break_on_hyphens=False)), "```", "",
              "It keeps finished runs in its `--work` folder, continues if it was stopped, and leaves out data sets",
              "that it is not given. Option files: [jobs/](../../jobs). Likelihoods are exact, with one draw of",
              "the dequantization noise, in both units of [MATH.md](../MATH.md#4-preprocessing-and-units). `+-` is the",
              "standard error over test samples for one seed, the standard deviation over seeds for several.", "",
              f"Machine: {machine}", ""]
+    lines += [f"Note: {note}", ""] if note else []
     if quick:
         lines += ["**Made with --quick: data drawn by the program and toy budgets. No figure means anything.**", ""]
     return lines
