@@ -38,11 +38,23 @@ def busy_words(results, cores):
     return f" Other programs ran too (load average {load:.0f} on {cores} cores), so times are too long." if load > cores else ""
 
 
+def command_lines(command):
+    return textwrap.wrap(command, 110, break_long_words=False, break_on_hyphens=False)
+
+
+def broken_at_commas(line):
+    """A word that no screen holds, gone on with at the start of the next line, as a shell reads it."""
+    if len(line) <= 114:
+        return line
+    end = line.rindex(",", 0, 110) + 1
+    return line[:end] + "\\\n" + broken_at_commas(line[end:])
+
+
 def head(command, machine, quick, note=None):
     lines = ["# Results", "",
              "`tools/results` writes this page; no figure is typed by hand. This command makes it again:", "",
              "```text",
-             " \\\n    ".join(textwrap.wrap(command, 110, break_long_words=False, break_on_hyphens=False)), "```", "",
+             " \\\n    ".join(map(broken_at_commas, command_lines(command))), "```", "",
              "It keeps finished runs in its `--work` folder, continues if it was stopped, and leaves out data sets",
              "that it is not given. Option files: [jobs/](../../jobs). Likelihoods are exact, with one draw of",
              "the dequantization noise, in both units of [MATH.md](../MATH.md#4-preprocessing-and-units). `+-` is the",
