@@ -119,6 +119,11 @@ def theirs(name, options):
 
 def main():
     options = arguments()
+    if not os.access(options.program, os.X_OK):
+        sys.exit(f"table_flows.py: error: --program {options.program}: no such program; build it or name another")
+    for split in ("train", "val", "test"):
+        if not os.path.exists(os.path.join(options.table, f"{split}.npy")):
+            sys.exit(f"table_flows.py: error: {options.table} has no {split}.npy; tools/patches makes such a folder")
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
     print(f"{options.seconds:g} s of training each, one thread\n\n| model | test nats | epochs | seconds |\n|---|---|---|---|")

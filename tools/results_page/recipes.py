@@ -60,8 +60,6 @@ IMAGES = [
            "logit, one spectral layer, starts as the whitening, splines by ring", 1, 1, QUICK_MODEL),
     Recipe("tiny-imagenet-conv", "tiny-imagenet", "tiny-imagenet", "tiny-imagenet-conv.ini",
            "logit, a spectral layer, 9 convolutions and splines, exact gradient", 1, 4, QUICK_MODEL),
-    Recipe("tiny-imagenet-conv-coupling", "tiny-imagenet", "tiny-imagenet", "tiny-imagenet-conv-coupling.ini",
-           "logit, a spectral layer, 8 convolutions, 8 couplings, splines", 1, 6, QUICK_MODEL),
 ]
 PLANE = [Recipe(f"toy-{name}", "toy", f"toy:{name}", "toy.ini",
                 "24 dense layers of 2, splines, relative gradient", 2, 2,
