@@ -103,7 +103,7 @@ class Model:
 
     def encode(self, x, *, seed: int = 1, first_row: int = 0) -> numpy.ndarray:
         """The latent vector z = f(x) of every sample, [n, D], in the order in which its parts leave the flow: what
-        `relgrad score --latent` writes. seed and first_row as of log_prob()."""
+        `relgrad encode` writes. seed and first_row as of log_prob()."""
         x = self._check(x)
         latent = numpy.empty((len(x), self.dimension), self._ops.dtype)
         for rows in self._batches(len(x)):

@@ -40,6 +40,7 @@ Command prepare_command(const std::string& command_line);
 Command train_command();
 Command evaluate_command();
 Command score_command();
+Command encode_command();
 Command sample_command();
 Command export_command();
 Command inspect_command();

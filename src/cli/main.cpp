@@ -57,6 +57,7 @@ std::vector<Command> all_commands(const std::string& command_line) {
           train_command(),
           evaluate_command(),
           score_command(),
+          encode_command(),
           sample_command(),
           export_command(),
           inspect_command(),

@@ -1,5 +1,5 @@
 #pragma once
-/// Options that evaluate, score and sample share: which model, and how it computes.
+/// Options that evaluate, score, encode and sample share: which model, and how it computes.
 #include <fmt/format.h>
 
 #include <string>

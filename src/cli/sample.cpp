@@ -17,8 +17,17 @@ Command sample_command() {
   command.examples = {
       {"relgrad sample --run runs/first --output grid.png", "64 images in a grid"},
       {"relgrad sample --run runs/first --count 1000 --temperature 0.8 --output samples.h5",
-       "1000 samples closer to the mode, as numbers"}};
-  command.exit_codes = {0, 1, 2, 4, 6, 8};
+       "1000 samples closer to the mode, as numbers"},
+      {"mpirun -n 2 relgrad sample --run runs/first --count 50000 --output many.h5",
+       "50000 samples by two ranks; the memory does not grow with their number"}};
+  command.details =
+      "Sample n depends on the seed and n alone, not on the number of samples or of ranks. Every "
+      "rank\n"
+      "draws some; one writes. Beside the weights a rank needs 8 D^2 bytes per linear layer for "
+      "its\n"
+      "exact inverse, at most 256 MiB for inverses of convolutions, and memory for --batch-size\n"
+      "samples. A signal to stop leaves no file.";
+  command.exit_codes = {0, 1, 2, 4, 6, 8, 75};
   command.options = joined(
       {model_options(*options),
        group("Samples",
@@ -27,6 +36,10 @@ Command sample_command() {
               number_option("count", options->count,
                             Limits<std::int64_t>{.least = 1, .most = 1000000000}, "samples",
                             "number of samples"),
+              number_option("batch-size", options->batch_size,
+                            Limits<std::int64_t>{.least = 1, .most = 1 << 24}, "samples",
+                            "number of samples that a rank draws at once; fewer where they would "
+                            "take more than 256 MiB"),
               number_option("temperature", options->temperature, above(0.0), "",
                             "factor on the latent draws; below 1: samples closer to the mode"),
               choice_option(

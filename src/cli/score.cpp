@@ -15,15 +15,12 @@ Command score_command() {
   command.examples = {{"relgrad score --run runs/first --data data/images --output scores.h5",
                        "one number per sample of the test split"},
                       {"h5ls scores.h5", "what is in the file"}};
-  command.exit_codes = {0, 1, 2, 3, 4, 6, 8};
+  command.exit_codes = {0, 1, 2, 3, 4, 6, 8, 75};
   command.options =
       joined({model_options(*options), data_options(*options),
               group("Output",
                     {place_option("output", options->output, "FILE", "a .h5 file to make",
                                   "file for the log-likelihoods, in the order of the split"),
-                     switch_option("latent", options->latent,
-                                   "also write the latent vector z = f(x) of every sample as "
-                                   "/latent [rows, D], for the first draw of the noise"),
                      place_option("json", options->json, "FILE", "a file, or - for standard output",
                                   "also write the figures of relgrad evaluate as JSON")}),
               computing_options(*options)});

@@ -4,9 +4,11 @@
 #include <fmt/ranges.h>
 
 #include <filesystem>
-#include <map>
+#include <optional>
 
 #include "commands/score_file.hpp"
+#include "commands/stop_at_once.hpp"
+#include "data/progress.hpp"
 #include "evaluation/evaluation.hpp"
 #include "hdf5/file.hpp"
 #include "relgrad/core/error.hpp"
@@ -88,32 +90,36 @@ Task open_task(const EvaluateOptions& options, const mpi::Communicator& comm) {
   return task;
 }
 
-template <class T>
-Evaluation evaluate_in(const EvaluateOptions& options, const Task& task,
-                       const mpi::Communicator& comm, const ScoreSink& scores,
-                       LatentValues* latents) {
-  const Products products(parse_product_backend(options.products));
-  const auto row_group = make_row_group<T>(comm, options.row_groups);
-  const Model<T> model = restore_model<T>(task.found, products, comm, row_group.get());
+SplitReader open_split(const EvaluateOptions& options, const Task& task,
+                       const mpi::Communicator& comm) {
   std::optional<SplitReader> split;
   mpi::together(comm, [&] { split.emplace(options.data, task.dataset, options.split); });
-  LatentSink<T> take;
-  if (latents != nullptr) {
-    take = [&](Range rows, Range coordinates, const ConstMatrixMap<T>& z) {
-      latents->add(rows, coordinates, z.template cast<float>());
-    };
-  }
-  return evaluate_split(model, *split,
-                        {options.split, options.draws, options.batch_size, 0, options.seed}, comm,
-                        scores, take);
+  return std::move(*split);
+}
+
+EvaluationRequest request_of(const EvaluateOptions& options) {
+  return {options.split, options.draws, options.batch_size, 0, options.seed};
+}
+
+/// Calls work(model) with the model of the task, in its precision.
+template <class Work>
+auto with_model(const EvaluateOptions& options, const Task& task, const mpi::Communicator& comm,
+                const Work& work) {
+  const auto in = [&]<class T>(T /*precision*/) {
+    const Products products(parse_product_backend(options.products));
+    const auto row_group = make_row_group<T>(comm, options.row_groups);
+    const Model<T> model = restore_model<T>(task.found, products, comm, row_group.get());
+    return work(model);
+  };
+  return precision_of(task.found) == "float64" ? in(double{}) : in(float{});
 }
 
 Evaluation evaluate_task(const EvaluateOptions& options, const Task& task,
-                         const mpi::Communicator& comm, const ScoreSink& scores = nullptr,
-                         LatentValues* latents = nullptr) {
-  return precision_of(task.found) == "float64"
-             ? evaluate_in<double>(options, task, comm, scores, latents)
-             : evaluate_in<float>(options, task, comm, scores, latents);
+                         const mpi::Communicator& comm, const ScoreSink& scores = nullptr) {
+  const SplitReader split = open_split(options, task, comm);
+  return with_model(options, task, comm, [&]<class T>(const Model<T>& model) {
+    return evaluate_split<T>(model, split, request_of(options), comm, scores);
+  });
 }
 
 int print(const EvaluateOptions& options, const Task& task, const Evaluation& evaluation,
@@ -132,18 +138,15 @@ std::vector<double> gather_scores(std::vector<double> scores, const mpi::Communi
   return scores;
 }
 
-std::vector<hdf5::DatasetPlan> file_plan(const ScoreOptions& options, const Task& task,
-                                         std::uint64_t rows) {
-  const std::map<std::string, std::string> texts{{"split", options.split},
-                                                 {"checkpoint", task.found.directory.string()}};
-  hdf5::DatasetPlan nats{"/log_likelihood", hdf5::Type::float64, {rows}, {}};
-  nats.attributes = {{{"step", {task.step}}, {"draws", {options.draws}}}, texts};
-  nats.attributes.texts["unit"] = "nats";
-  if (!options.latent) return {nats};
-  hdf5::DatasetPlan latent{"/latent", hdf5::Type::float32, {rows, 0}, {}};
-  latent.shape[1] = static_cast<std::uint64_t>(task.dataset.dimension);
-  latent.attributes = {{{"step", {task.step}}}, texts};
-  return {nats, latent};
+/// A dataset that says of which split and checkpoint it is.
+hdf5::DatasetPlan dataset_plan(const std::string& name, hdf5::Type type,
+                               const std::vector<std::uint64_t>& shape,
+                               const EvaluateOptions& options, const Task& task) {
+  return {name,
+          type,
+          shape,
+          {{{"step", {task.step}}},
+           {{"split", options.split}, {"checkpoint", task.found.directory.string()}}}};
 }
 
 }  // namespace
@@ -156,6 +159,7 @@ int evaluate(const EvaluateOptions& options, const mpi::Communicator& comm) {
 }
 
 int score(const ScoreOptions& options, const mpi::Communicator& comm) {
+  const StopAtOnce stop(comm.is_root());
   check_report_place(comm, options.json, report_key);
   mpi::together(comm, [&] {
     if (comm.is_root()) refuse_existing(options.output, "--output");
@@ -163,33 +167,64 @@ int score(const ScoreOptions& options, const mpi::Communicator& comm) {
   const Task task = open_task(options, comm);
   const std::uint64_t rows = task.dataset.split(options.split).rows;
   std::vector<double> nats(rows, 0.0);
-  LatentValues latents(rows, task.dataset.dimension);
   const auto take = [&](std::uint64_t begin, std::span<const double> part) {
     std::ranges::copy(part, nats.begin() + static_cast<std::ptrdiff_t>(begin));
   };
-  const Evaluation evaluation =
-      evaluate_task(options, task, comm, take, options.latent ? &latents : nullptr);
+  const Evaluation evaluation = evaluate_task(options, task, comm, take);
   nats = gather_scores(std::move(nats), comm);
-  std::optional<ScoreFile> file;
   mpi::together(comm, [&] {
     if (!comm.is_root()) return;
-    file.emplace(options.output, "--output", file_plan(options, task, rows));
-    file->write(0, 0, nats.data(), rows * sizeof(double));
+    hdf5::DatasetPlan plan =
+        dataset_plan("/log_likelihood", hdf5::Type::float64, {rows}, options, task);
+    plan.attributes.integers["draws"] = {options.draws};
+    plan.attributes.texts["unit"] = "nats";
+    ScoreFile file(options.output, "--output", {plan});
+    file.write(0, 0, nats.data(), rows * sizeof(double));
+    file.commit();
   });
-  if (options.latent) {
-    latents.gather(comm, [&](std::uint64_t first_row, std::span<const float> values) {
-      if (!file) return;  // root has it
-      const std::uint64_t row_bytes =
-          static_cast<std::uint64_t>(task.dataset.dimension) * sizeof(float);
-      file->write(1, first_row * row_bytes, values.data(), values.size_bytes());
-    });
-  }
+  log_info(fmt::format("{} log-likelihoods in {}", rows, options.output));
+  return print(options, task, evaluation, comm);
+}
+
+int encode(const EncodeOptions& options, const mpi::Communicator& comm) {
+  const StopAtOnce stop(comm.is_root());
+  mpi::together(comm, [&] {
+    if (comm.is_root()) refuse_existing(options.output, "--output");
+  });
+  const Task task = open_task(options, comm);
+  const SplitReader split = open_split(options, task, comm);
+  const auto dimension = static_cast<std::uint64_t>(task.dataset.dimension);
+  std::optional<ScoreFile> file;  // of root
+  mpi::together(comm, [&] {
+    if (!comm.is_root()) return;
+    file.emplace(options.output, "--output",
+                 std::vector{dataset_plan("/latent", hdf5::Type::float32, {split.rows(), dimension},
+                                          options, task)});
+  });
+  RowsToRoot to_root(comm, task.dataset.dimension);
+  const auto write = [&](std::int64_t first_row, std::span<const float> values) {
+    file->write(0, static_cast<std::uint64_t>(first_row) * dimension * sizeof(float), values.data(),
+                values.size_bytes());
+  };
+  std::optional<Progress> progress(std::in_place, "encode", split.rows());
+  with_model(options, task, comm, [&]<class T>(const Model<T>& model) {
+    const auto take = [&](const std::vector<Range>& rows, const ConstMatrixMap<T>& latent) {
+      const Matrix<float> z = latent.template cast<float>();
+      to_root.hand_over(rows, {z.data(), static_cast<std::size_t>(z.size())}, write);
+      if (!comm.is_root()) return;
+      std::int64_t done = 0;
+      for (const Range& part : rows) done += part.size();
+      progress->add(static_cast<std::uint64_t>(done));
+    };
+    encode_split<T>(model, split, request_of(options), comm, take);
+  });
+  progress.reset();
   mpi::together(comm, [&] {
     if (file) file->commit();
   });
-  log_info(fmt::format("{} log-likelihoods{} in {}", rows,
-                       options.latent ? " and latent vectors" : "", options.output));
-  return print(options, task, evaluation, comm);
+  log_info(fmt::format("{} latent vectors of {} numbers in {}", split.rows(), dimension,
+                       options.output));
+  return 0;
 }
 
 }  // namespace relgrad

@@ -1,5 +1,5 @@
 #pragma once
-/// Exact log-likelihoods of a split under a trained model: `relgrad evaluate` and `relgrad score`.
+/// What a trained model makes of a split: `relgrad evaluate`, `score` and `encode`.
 #include <cstdint>
 #include <string>
 
@@ -25,12 +25,18 @@ struct EvaluateOptions {
 int evaluate(const EvaluateOptions& options, const mpi::Communicator& comm);
 
 struct ScoreOptions : EvaluateOptions {
-  std::string output;   // .h5 file to make
-  bool latent = false;  // also z = f(x) of every sample, of the first draw of the noise
+  std::string output;  // .h5 file to make
 };
 
-/// Collective. Writes the log-likelihood of every sample and, if wanted, its latent vector. @throws
-/// Error on every rank together.
+/// Collective. Writes the log-likelihood of every sample. @throws Error on every rank together.
 int score(const ScoreOptions& options, const mpi::Communicator& comm);
+
+struct EncodeOptions : EvaluateOptions {  // draws: 1, no json
+  std::string output;                     // .h5 file to make
+};
+
+/// Collective. Writes z = f(x) of every sample, of the first draw of the noise; no rank ever has
+/// more than two batches of them. @throws Error on every rank together.
+int encode(const EncodeOptions& options, const mpi::Communicator& comm);
 
 }  // namespace relgrad

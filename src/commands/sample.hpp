@@ -1,5 +1,6 @@
 #pragma once
-/// Draws from a trained model: `relgrad sample`.
+/// Draws from a trained model: `relgrad sample`. Sample n is a function of the seed and n alone.
+/// Ranks draw batches of them in turn, batch b the samples b B, ..., b B + B - 1; root writes.
 #include <cstdint>
 #include <string>
 
@@ -12,7 +13,8 @@ struct SampleOptions {
   std::string checkpoint;  // a checkpoint directory
   std::string output;      // .png: a grid of images; .h5: all samples
   std::int64_t count = 64;
-  double temperature = 1.0;  // latent draws are multiplied by it
+  std::int64_t batch_size = 128;  // samples of a rank at once
+  double temperature = 1.0;       // latent draws are multiplied by it
   std::string inverse =
       "exact";  // exact: LU of every W | learned: the R of self-normalizing layers
   std::uint64_t seed = 1;

@@ -1,6 +1,6 @@
 #pragma once
-/// What `relgrad score` and `sample` write: one HDF5 file, made by root when every rank's part is
-/// there.
+/// What `relgrad score`, `encode` and `sample` write: one HDF5 file, made by root of the rows that
+/// the ranks compute.
 #include <filesystem>
 #include <functional>
 #include <span>
@@ -14,36 +14,34 @@
 
 namespace relgrad {
 
-/// Latent vectors of the samples of a split, as far as this rank has computed them.
-class LatentValues {
+/// Hands rows to root, some at a time. Root needs memory for the rows of one rank, or for 64 MiB of
+/// several.
+class RowsToRoot {
  public:
-  LatentValues(std::uint64_t rows, Index dimension)
-      : rows_(static_cast<std::int64_t>(rows)), dimension_(dimension) {}
-  /// z is |coordinates| x |rows|. Over all ranks, every coordinate of every row is added once.
-  void add(Range rows, Range coordinates, Matrix<float> z);
-  /// Receives rows [first_row, first_row + size / D), row by row.
-  using Take = std::function<void(std::uint64_t first_row, std::span<const float> values)>;
-  /// Collective. Puts the ranks' parts together, some rows at a time, and gives them to `take` on
-  /// every rank. @throws Error on every rank if `take` does on one.
-  void gather(const mpi::Communicator& comm, const Take& take) const;
+  /// @param columns  numbers per row
+  RowsToRoot(const mpi::Communicator& comm, Index columns) : comm_(&comm), columns_(columns) {}
+  /// Receives rows first_row, first_row + 1, ..., one after another.
+  using Take = std::function<void(std::int64_t first_row, std::span<const float> values)>;
+  /// Collective. @param rows  rank r brings rows[r], which may be empty. @param mine  this rank's.
+  /// Calls `take` on root, rank by rank. @throws Error on every rank if `take` does.
+  void hand_over(const std::vector<Range>& rows, std::span<const float> mine, const Take& take);
 
  private:
-  struct Block {
-    Range rows;
-    Range coordinates;
-    Matrix<float> z;
-  };
-  std::int64_t rows_;
-  Index dimension_;
-  std::vector<Block> blocks_;
+  const mpi::Communicator* comm_;
+  Index columns_;
+  std::vector<float> received_;
 };
 
 /// An HDF5 file that has its name only when it is complete.
 class ScoreFile {
  public:
-  /// @param option  that named it. @throws UsageError if `output` exists, DiskError.
+  /// Takes the disk space of all datasets. @param option  that named it.
+  /// @throws UsageError if `output` exists, DiskError.
   ScoreFile(const std::filesystem::path& output, std::string_view option,
             const std::vector<hdf5::DatasetPlan>& plans);
+  ~ScoreFile();
+  ScoreFile(const ScoreFile&) = delete;
+  ScoreFile& operator=(const ScoreFile&) = delete;
   /// Bytes of dataset number `dataset`, from `offset` on. @throws DiskError.
   void write(std::size_t dataset, std::uint64_t offset, const void* from,
              std::uint64_t bytes) const;

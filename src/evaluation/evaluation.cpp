@@ -53,10 +53,10 @@ class Evaluator {
   /// Mean over draws of log p(v) of rows [begin, end) of the chosen ones, nats; `logit` likewise,
   /// in logit space. Collective over a row group, whose ranks may bring different numbers of rows.
   /// False, on every rank of the group, if one of them has trouble, be it from before.
-  /// @param latents  columns of the batch under way, in the order of the group's ranks
+  /// @param latent  if not null, receives this rank's coordinates of the latent vectors of all
+  ///                samples of the group, of the first draw
   bool score(std::uint64_t begin, std::uint64_t end, std::vector<double>& nats,
-             std::vector<double>& logit,
-             const std::function<void(const ConstMatrixMap<T>&)>& latents = nullptr) {
+             std::vector<double>& logit, Matrix<T>* latent = nullptr) {
     locally([&] {
       if (chosen_.empty()) {
         split_.read_range(begin, end, raw_);
@@ -82,12 +82,15 @@ class Evaluator {
       std::ranges::copy(log_slope_, log_likelihood.begin());
       forward(*model_.flow, workspace_);
       locally([&] {
-        if (latents && draw == 0) latents(workspace_.latents());
+        if (latent != nullptr && draw == 0) *latent = workspace_.latents();
         add_draw(noise, log_likelihood, nats, logit);
       });
     }
     return true;
   }
+
+  /// Of the samples of the group in the last batch, those of this rank.
+  Range own_samples() const { return workspace_.own_samples(); }
 
   /// Work without other ranks; what goes wrong is kept, and told to the group at the next load.
   void locally(const std::function<void()>& work) {
@@ -185,19 +188,58 @@ struct Batching {
   }
 };
 
-/// Hands on the latent values of a batch, rank by rank of the group whose samples they are.
+Batching batching_of(const SplitReader& split, const EvaluationRequest& request,
+                     const mpi::Communicator& comm) {
+  const auto rows = static_cast<std::int64_t>(split.rows());
+  const std::int64_t wanted = request.samples > 0 ? std::min(rows, request.samples) : rows;
+  const std::int64_t blocks = (wanted + block_rows - 1) / block_rows;
+  return {blocks, wanted, std::min(rows, request.batch_size), comm.world_size()};
+}
+
+/// Collective over a row group: z of this rank's samples, D x n.
+/// @param latent  as Evaluator::score has it
 template <class T>
-void hand_on(const LatentSink<T>& latents, const Flow<T>& flow, const Batching& batching, int rank,
-             std::int64_t offset, const ConstMatrixMap<T>& z) {
-  const int together = flow.row_group() == nullptr ? 1 : flow.row_group()->size();
-  const int first = rank / together * together;
-  Index column = 0;
-  for (int member = first; member < first + together; ++member) {
-    const Range rows = batching.batch_of(member, offset);
-    latents(rows, flow.own(),
-            ConstMatrixMap<T>(z.data() + z.rows() * column, z.rows(), rows.size()));
-    column += rows.size();
+Matrix<T> whole_latents(const Flow<T>& flow, Range own_samples, Matrix<T> latent) {
+  RowGroup<T>* group = flow.row_group();
+  if (group == nullptr) return latent;
+  Matrix<T> all(flow.dimension(), latent.cols());
+  group->allgather(ConstMatrixMap<T>(latent.data(), latent.rows(), latent.cols()),
+                   MatrixMap<T>(all.data(), all.rows(), all.cols()));
+  return all.middleCols(own_samples.begin, own_samples.size());
+}
+
+/// Collective. Scores the rows of every rank, batch by batch.
+/// @param take     what a batch gave
+/// @param latents  or null
+template <class T>
+void score_batches(Evaluator<T>& evaluator, const Flow<T>& flow, const Batching& batching,
+                   const mpi::Communicator& comm,
+                   const std::function<void(Range rows, const std::vector<double>& nats,
+                                            const std::vector<double>& logit)>& take,
+                   const LatentSink<T>& latents) {
+  std::vector<double> nats;
+  std::vector<double> logit;
+  Matrix<T> latent;
+  // As many calls on every rank: those of a row group compute together.
+  const std::int64_t most = part_of(batching.blocks, 0, comm.world_size()).size() * block_rows;
+  for (std::int64_t offset = 0; offset < most; offset += batching.batch_size) {
+    const Range batch = batching.batch_of(comm.rank(), offset);
+    const bool goes_on = evaluator.score(static_cast<std::uint64_t>(batch.begin),
+                                         static_cast<std::uint64_t>(batch.end), nats, logit,
+                                         latents ? &latent : nullptr);
+    if (goes_on) evaluator.locally([&] { take(batch, nats, logit); });
+    if (latents) {
+      mpi::agree(comm, evaluator.trouble());
+      std::vector<Range> rows;
+      for (int rank = 0; rank < comm.world_size(); ++rank) {
+        rows.push_back(batching.batch_of(rank, offset));
+      }
+      const Matrix<T> z = whole_latents(flow, evaluator.own_samples(), std::move(latent));
+      latents(rows, ConstMatrixMap<T>(z.data(), z.rows(), z.cols()));
+    }
+    if (!goes_on) break;
   }
+  mpi::agree(comm, evaluator.trouble());
 }
 
 }  // namespace
@@ -228,43 +270,44 @@ Evaluation evaluate_split(const Model<T>& model, const SplitReader& split,
                           const ScoreSink& scores, const LatentSink<T>& latents) {
   const Stopwatch watch;
   const double log_abs_det = shared_log_abs_det(*model.flow, comm);
-  const std::int64_t rows = static_cast<std::int64_t>(split.rows());
+  const Batching batching = batching_of(split, asked, comm);
   EvaluationRequest request = asked;
-  request.batch_size = std::min(rows, asked.batch_size);  // memory for no more
-  const std::int64_t wanted = request.samples > 0 ? std::min(rows, request.samples) : rows;
-  const std::int64_t blocks = (wanted + block_rows - 1) / block_rows;
-  const Batching batching{blocks, wanted, request.batch_size, comm.world_size()};
+  request.batch_size = batching.batch_size;  // memory for no more
 
-  std::vector<Sums> block_sums(static_cast<std::size_t>(blocks));
-  double center = 0;
+  std::vector<Sums> block_sums(static_cast<std::size_t>(batching.blocks));
   std::optional<Evaluator<T>> evaluator;
   mpi::together(comm, [&] { evaluator.emplace(model, split, request, log_abs_det); });
   std::vector<double> nats;
   std::vector<double> logit;
   // The first sample's value is near the mean: a centre that every rank computes alike.
-  bool goes_on = evaluator->score(0, 1, nats, logit);
-  if (goes_on && !evaluator->trouble()) center = std::isfinite(nats[0]) ? nats[0] : 0.0;
-  // As many calls on every rank: those of a row group compute together.
-  const std::int64_t most = part_of(blocks, 0, comm.world_size()).size() * block_rows;
-  for (std::int64_t offset = 0; goes_on && offset < most; offset += request.batch_size) {
-    const Range batch = batching.batch_of(comm.rank(), offset);
-    const auto begin = static_cast<std::uint64_t>(batch.begin);
-    const auto take = [&](const ConstMatrixMap<T>& z) {
-      if (latents) hand_on(latents, *model.flow, batching, comm.rank(), offset, z);
-    };
-    goes_on = evaluator->score(begin, static_cast<std::uint64_t>(batch.end), nats, logit, take);
-    if (!goes_on) break;
-    evaluator->locally([&] {
-      add(block_sums, batch.begin, nats, logit, center);
-      if (scores) scores(begin, nats);
-    });
+  double center = 0;
+  if (evaluator->score(0, 1, nats, logit) && !evaluator->trouble() && std::isfinite(nats[0])) {
+    center = nats[0];
   }
-  mpi::agree(comm, evaluator->trouble());
+  const auto take = [&](Range batch, const std::vector<double>& batch_nats,
+                        const std::vector<double>& batch_logit) {
+    add(block_sums, batch.begin, batch_nats, batch_logit, center);
+    if (scores) scores(static_cast<std::uint64_t>(batch.begin), batch_nats);
+  };
+  score_batches<T>(*evaluator, *model.flow, batching, comm, take, latents);
   Evaluation result = from_sums(total_of(block_sums, comm), center, split, request);
   result.log_abs_det_nats = log_abs_det;
   result.inverse_error = inverse_error(*model.flow);
   result.seconds = watch.seconds();
   return result;
+}
+
+template <class T>
+void encode_split(const Model<T>& model, const SplitReader& split, const EvaluationRequest& asked,
+                  const mpi::Communicator& comm, const LatentSink<T>& latents) {
+  const Batching batching = batching_of(split, asked, comm);
+  EvaluationRequest request = asked;
+  request.batch_size = batching.batch_size;
+  request.draws = 1;
+  std::optional<Evaluator<T>> evaluator;
+  mpi::together(comm, [&] { evaluator.emplace(model, split, request, 0.0); });
+  const auto take = [](Range, const std::vector<double>&, const std::vector<double>&) {};
+  score_batches<T>(*evaluator, *model.flow, batching, comm, take, latents);
 }
 
 nlohmann::json to_json(const Evaluation& e, std::int64_t step) {
@@ -332,5 +375,9 @@ template Evaluation evaluate_split(const Model<float>&, const SplitReader&,
 template Evaluation evaluate_split(const Model<double>&, const SplitReader&,
                                    const EvaluationRequest&, const mpi::Communicator&,
                                    const ScoreSink&, const LatentSink<double>&);
+template void encode_split(const Model<float>&, const SplitReader&, const EvaluationRequest&,
+                           const mpi::Communicator&, const LatentSink<float>&);
+template void encode_split(const Model<double>&, const SplitReader&, const EvaluationRequest&,
+                           const mpi::Communicator&, const LatentSink<double>&);
 
 }  // namespace relgrad

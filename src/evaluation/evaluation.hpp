@@ -37,11 +37,11 @@ struct EvaluationRequest {
 /// [begin, begin + size), averaged over draws; null when only the sums are wanted.
 using ScoreSink = std::function<void(std::uint64_t begin, std::span<const double> nats)>;
 
-/// Called per rank with latent values z = f(x) of the first draw, |coordinates| x |rows|: all
-/// coordinates, or in a row group those of this rank for the samples of every rank of the group.
+/// Called on every rank after every batch, collectively. @param rows  that each rank has scored in
+/// it; may be empty. @param latent  z = f(x) of this rank's rows, of the first draw; D x |rows|
 template <class T>
 using LatentSink =
-    std::function<void(Range rows, Range coordinates, const ConstMatrixMap<T>& latent)>;
+    std::function<void(const std::vector<Range>& rows, const ConstMatrixMap<T>& latent)>;
 
 /// Collective. sum_k log|det W_k| in nats, the LU work spread over the ranks.
 template <class T>
@@ -54,6 +54,11 @@ Evaluation evaluate_split(const Model<T>& model, const SplitReader& split,
                           const EvaluationRequest& request, const mpi::Communicator& comm,
                           const ScoreSink& scores = nullptr,
                           const LatentSink<T>& latents = nullptr);
+
+/// Collective. The latent vectors of a split, of which no likelihood is computed.
+template <class T>
+void encode_split(const Model<T>& model, const SplitReader& split, const EvaluationRequest& request,
+                  const mpi::Communicator& comm, const LatentSink<T>& latents);
 
 /// The figures as the contract of `relgrad evaluate --json` has them.
 nlohmann::json to_json(const Evaluation& evaluation, std::int64_t step);

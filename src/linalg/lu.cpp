@@ -19,6 +19,9 @@ LuFactors::LuFactors(std::string_view where, const ConstMatrixMap<T>& square)
   if (info != 0) throw_singular(where, info);
 }
 
+LuFactors::LuFactors(Index dimension)
+    : lu_(dimension, dimension), pivots_(static_cast<std::size_t>(dimension)) {}
+
 // log|det A| = sum_i log|U_ii|
 double LuFactors::log_abs_det() const { return lu_.diagonal().array().abs().log().sum(); }
 

@@ -1,6 +1,7 @@
 #pragma once
 /// LU factorisation with partial pivoting, in double precision whatever the model's type: log|det
 /// W| and exact inverses are measurements, not part of a training step.
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -14,6 +15,11 @@ class LuFactors {
   /// @throws DivergedError if an entry is not finite or a pivot is exactly zero.
   template <class T>
   LuFactors(std::string_view where, const ConstMatrixMap<T>& square);
+  /// Memory for the factors of a D x D matrix that another rank has: values() and pivots() are to
+  /// be copied from there.
+  explicit LuFactors(Index dimension);
+  std::span<double> values() { return {lu_.data(), static_cast<std::size_t>(lu_.size())}; }
+  std::span<int> pivots() { return pivots_; }
 
   /// log|det| in nats.
   double log_abs_det() const;

@@ -61,45 +61,72 @@ void check_image_grid(const std::vector<Index>& shape, Index count) {
   }
 }
 
-std::string image_grid_png(const Matrix<double>& values, const std::vector<Index>& shape) {
-  check_image_grid(shape, values.cols());
-  const Index channels = shape[0];
-  const Index height = shape[1];
-  const Index width = shape[2];
-  check_size("image_grid_png", "rows", values.rows(), channels * height * width);
+ImageGrid::ImageGrid(const std::vector<Index>& shape, Index count) : count_(count) {
+  check_image_grid(shape, count);
+  channels_ = shape[0];
+  height_ = shape[1];
+  width_ = shape[2];
+  const Grid grid = grid_of(shape, count);
+  zoom_ = grid.zoom;
+  columns_ = grid.columns;
+  total_width_ = grid.total_width;
+  total_height_ = grid.total_height;
+  pixels_.assign(static_cast<std::size_t>(total_width_ * total_height_ * channels_), 255);
+}
 
-  const auto [zoom, columns, total_width, total_height] = grid_of(shape, values.cols());
-  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(total_width * total_height * channels),
-                                   255);
+template <class T>
+void ImageGrid::draw(Index first, const ConstMatrixMap<T>& values) {
+  check_size("ImageGrid::draw", "rows", values.rows(), channels_ * height_ * width_);
+  check_size("ImageGrid::draw", "samples at most", std::min(first + values.cols(), count_),
+             first + values.cols());
   for (Index n = 0; n < values.cols(); ++n) {
-    const Index top = gap + n / columns * (height * zoom + gap);
-    const Index left = gap + n % columns * (width * zoom + gap);
-    for (Index y = 0; y < height * zoom; ++y) {
-      for (Index x = 0; x < width * zoom; ++x) {
-        for (Index c = 0; c < channels; ++c) {
-          const double value = values(c * height * width + y / zoom * width + x / zoom, n);
-          const Index at = ((top + y) * total_width + left + x) * channels + c;
-          pixels[static_cast<std::size_t>(at)] =
-              static_cast<std::uint8_t>(std::clamp(std::floor(value), 0.0, 255.0));
+    const Index top = gap + (first + n) / columns_ * (height_ * zoom_ + gap);
+    const Index left = gap + (first + n) % columns_ * (width_ * zoom_ + gap);
+    for (Index y = 0; y < height_ * zoom_; ++y) {
+      for (Index x = 0; x < width_ * zoom_; ++x) {
+        for (Index c = 0; c < channels_; ++c) {
+          const T value = values(c * height_ * width_ + y / zoom_ * width_ + x / zoom_, n);
+          const Index at = ((top + y) * total_width_ + left + x) * channels_ + c;
+          pixels_[static_cast<std::size_t>(at)] =
+              static_cast<std::uint8_t>(std::clamp(std::floor(value), T{0}, T{255}));
         }
       }
     }
   }
+}
+
+std::string ImageGrid::png() const {
   const auto narrow = [](Index value) { return static_cast<int>(value); };
   std::string png;  // in memory: a file that stb writes may be cut by a full disk without a word
   const auto append = [](void* text, void* data, int bytes) {
     static_cast<std::string*>(text)->append(static_cast<const char*>(data),
                                             static_cast<std::size_t>(bytes));
   };
-  if (stbi_write_png_to_func(append, &png, narrow(total_width), narrow(total_height),
-                             narrow(channels), pixels.data(), narrow(total_width * channels)) == 0)
+  if (stbi_write_png_to_func(append, &png, narrow(total_width_), narrow(total_height_),
+                             narrow(channels_), pixels_.data(),
+                             narrow(total_width_ * channels_)) == 0)
     throw MachineError("out of memory: sample fewer images with --count");
   return png;
 }
 
+template void ImageGrid::draw(Index, const ConstMatrixMap<float>&);
+template void ImageGrid::draw(Index, const ConstMatrixMap<double>&);
+
+std::string image_grid_png(const Matrix<double>& values, const std::vector<Index>& shape) {
+  ImageGrid grid(shape, values.cols());
+  grid.draw(0, ConstMatrixMap<double>(values.data(), values.rows(), values.cols()));
+  return grid.png();
+}
+
 void write_image_grid(const std::filesystem::path& path, const Matrix<double>& values,
                       const std::vector<Index>& shape) {
-  const std::string png = image_grid_png(values, shape);
+  ImageGrid grid(shape, values.cols());
+  grid.draw(0, ConstMatrixMap<double>(values.data(), values.rows(), values.cols()));
+  write_image_grid(path, grid);
+}
+
+void write_image_grid(const std::filesystem::path& path, const ImageGrid& grid) {
+  const std::string png = grid.png();
   NewFile file(path, "--output");
   write_file(file.temporary(), png);
   file.commit();

@@ -1,5 +1,6 @@
 #pragma once
 /// Samples as one picture.
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -12,16 +13,39 @@ namespace relgrad {
 /// would take more than 512 MiB, beyond which the PNG writer's 32-bit sizes overflow.
 void check_image_grid(const std::vector<Index>& shape, Index count);
 
-/// The samples in rows of ceil(sqrt(N)) images, two white pixels apart, small images enlarged by
-/// whole factors, as a PNG.
-/// @param values  D x N, 0 ... 255 (rounded down and clamped)
-/// @param shape   {C, H, W}, C = 1 (grey) or 3 (colour, planar)
-/// @throws UsageError like check_image_grid; MachineError.
+/// N samples in rows of ceil(sqrt(N)) images, two white pixels apart, small images enlarged by
+/// whole factors. Its memory is that of the picture.
+class ImageGrid {
+ public:
+  /// @param shape  {C, H, W}, C = 1 (grey) or 3 (colour, planar)
+  /// @param count  N
+  /// @throws UsageError like check_image_grid.
+  ImageGrid(const std::vector<Index>& shape, Index count);
+  /// Draws samples first, first + 1, ... @param values  D x n, 0 ... 255 (rounded down and clamped)
+  template <class T>
+  void draw(Index first, const ConstMatrixMap<T>& values);
+  /// @throws MachineError.
+  std::string png() const;
+
+ private:
+  Index channels_;
+  Index height_;  // of a sample, pixels
+  Index width_;
+  Index count_;
+  Index zoom_;
+  Index columns_;
+  Index total_width_;  // of the picture, pixels
+  Index total_height_;
+  std::vector<std::uint8_t> pixels_;  // total height x total width x channels
+};
+
+/// All samples at once. @param values  D x N
 std::string image_grid_png(const Matrix<double>& values, const std::vector<Index>& shape);
 
 /// The same as a file, which must not exist.
 /// @throws DiskError; UsageError like check_image_grid, or if `path` exists.
 void write_image_grid(const std::filesystem::path& path, const Matrix<double>& values,
                       const std::vector<Index>& shape);
+void write_image_grid(const std::filesystem::path& path, const ImageGrid& grid);
 
 }  // namespace relgrad

@@ -14,7 +14,7 @@ import unittest
 
 PROGRAM = os.environ["RELGRAD"]
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-COMMANDS = ["prepare", "train", "evaluate", "score", "sample", "export", "inspect", "report", "info",
+COMMANDS = ["prepare", "train", "evaluate", "score", "encode", "sample", "export", "inspect", "report", "info",
             "audit-order", "plan", "bench"]
 TRAIN_OPTIONS = """data run resume layers activation last-activation marginal latent init transform
     gradient optimizer lr spline-lr schedule warmup batch-size epochs max-steps max-seconds patience
@@ -177,7 +177,7 @@ class Options(CommandLineTest):
     def test_missing_and_contradicting_options_are_named(self):
         self.refuses(["train", "--run", "r"], 2, "--data is missing")
         self.refuses(["train", "--data", "d"], 2, "--run is missing")
-        for command in ("evaluate", "score", "sample"):
+        for command in ("evaluate", "score", "encode", "sample"):
             self.refuses([command, "--run", "r", "--checkpoint", "c"], 2, "both --run and --checkp")
             self.refuses([command], 2, "no model is named", "--run DIR or --checkpoint DIR")
         self.refuses(["evaluate", "--run", "r"], 2, "--data is missing")

@@ -10,9 +10,11 @@ from support import h5py, must, numpy, prepared, prepared_from
 
 def scored(output, *words, ranks=0):
     """Log-likelihoods and latent values of a split."""
-    must("score", *words, "--latent", "--output", output, ranks=ranks)
-    with h5py.File(output) as file:
-        return file["log_likelihood"][...], file["latent"][...]
+    latent = output.with_name(f"{output.stem}-latent.h5")
+    must("score", *words, "--output", output, ranks=ranks)
+    must("encode", *words, "--output", latent, ranks=ranks)
+    with h5py.File(output) as file, h5py.File(latent) as encoded:
+        return file["log_likelihood"][...], encoded["latent"][...]
 
 
 class OnePixel(support.Test):

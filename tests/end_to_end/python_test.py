@@ -63,8 +63,9 @@ class Model(support.Test):
             with self.subTest(name):
                 data, run = trained(name)
                 out = self.folder / name
-                must("score", "--run", run, "--data", data, "--latent", "--output", f"{out}.h5")
-                expected, latent = h5(f"{out}.h5", "log_likelihood"), h5(f"{out}.h5", "latent")
+                must("score", "--run", run, "--data", data, "--output", f"{out}.h5")
+                must("encode", "--run", run, "--data", data, "--output", f"{out}-z.h5")
+                expected, latent = h5(f"{out}.h5", "log_likelihood"), h5(f"{out}-z.h5", "latent")
                 model = relgrad.load(run)
                 x = relgrad.data(data)["test"]
 

@@ -151,7 +151,7 @@ class Runs:
         """File of latent values of the test split."""
         path = os.path.join(self.folder(recipe, seed), "latent.h5")
         if not os.path.exists(path):
-            self.call("score", "--run", self.folder(recipe, seed), "--data", data, "--latent", "--output", path,
+            self.call("encode", "--run", self.folder(recipe, seed), "--data", data, "--output", path,
                       log=self.folder(recipe, seed) + ".log")
         return path
 

@@ -23,6 +23,8 @@ class MpiRowGroup final : public RowGroup<T> {
   const mpi::Communicator& same_columns() const { return data_; }
   /// The ranks of this group.
   const mpi::Communicator& same_samples() const { return row_; }
+  /// The same for ScaLAPACK.
+  const ProcessGrid& grid() const { return grid_; }
 
   std::optional<typename RowGroup<T>::Samples> begin_batch(Index count) override;
   void spread(const ConstMatrixMap<T>& samples, MatrixMap<T> own) override;
