@@ -15,6 +15,7 @@ struct TrainLine {
   TrainOptions options;
   std::string option_file;
   bool print_config = false;
+  bool dry_run = false;
 };
 
 std::vector<Option> table_options(TrainOptions& options) {
@@ -52,7 +53,7 @@ Command train_command() {
   command.name = "train";
   command.summary = "Trains a model by exact maximum likelihood, on one or many ranks.";
   command.usage = {"--data DIR --run DIR [--config FILE] [--resume auto] [options]",
-                   "--config FILE --print-config"};
+                   "--config FILE --print-config", "--data DIR --run DIR --dry-run [options]"};
   command.examples = {
       {"relgrad train --data data/images --run runs/first --epochs 2", "one process"},
       {"mpirun -n 2 relgrad train --data data/images --run runs/second --config "
@@ -69,7 +70,11 @@ Command train_command() {
                   "config", line->option_file, "FILE", "a file",
                   "file with lines like lr = 0.001; options on the command line override it"),
               switch_option("print-config", line->print_config,
-                            "print all options in the format of such a file, and exit")})});
+                            "print all options in the format of such a file, and exit")}),
+       group("Trial",
+             {switch_option("dry-run", line->dry_run,
+                            "read the data and make some steps, print the memory, time and disk "
+                            "space that the run would take, and write nothing")})});
   command.config_option = "config";
   command.check = [line] { check(*line); };
   command.run_alone = [line]() -> std::optional<int> {
@@ -78,7 +83,7 @@ Command train_command() {
     return 0;
   };
   command.run_on_ranks = [line](const mpi::Communicator& world) {
-    return train(line->options, world);
+    return line->dry_run ? dry_run(line->options, world) : train(line->options, world);
   };
   return command;
 }

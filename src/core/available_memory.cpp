@@ -1,5 +1,7 @@
 #include "core/available_memory.hpp"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <fstream>
 #include <limits>
@@ -73,6 +75,12 @@ std::uint64_t available_memory(const fs::path& root) {
     }
   }
   return available;
+}
+
+std::uint64_t peak_memory() {
+  struct rusage usage = {};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024U;
 }
 
 }  // namespace relgrad

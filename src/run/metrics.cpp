@@ -1,12 +1,12 @@
 #include "run/metrics.hpp"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <cmath>
 #include <limits>
 #include <utility>
 
+#include "core/available_memory.hpp"
 #include "relgrad/likelihood/log_likelihood.hpp"
 
 namespace relgrad {
@@ -14,12 +14,6 @@ namespace relgrad {
 using nlohmann::json;
 
 namespace {
-
-double peak_memory_mib() {
-  struct rusage usage = {};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024.0;
-}
 
 /// Which log|det| the numbers of a line contain.
 std::string log_abs_det_label(const RunState& state) {
@@ -81,7 +75,7 @@ void Metrics::write_step(RunState& state, double lr, const StepSeconds& seconds,
                  {"checkpoint", checkpoint},
                  {"other", wall - parts}}},
                {"bytes_sent", bytes_sent},
-               {"peak_memory_mib", peak_memory_mib()},
+               {"peak_memory_mib", static_cast<double>(peak_memory()) / (1024.0 * 1024.0)},
                {"world_size", world_size_}};
   if (reconstruction) {
     line["reconstruction_error"] = reconstruction->error;

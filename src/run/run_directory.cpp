@@ -71,6 +71,34 @@ fs::path foreign_file(const fs::path& run) {
   return is_lock ? fs::path() : lock;
 }
 
+/// @throws UsageError: a run that is not to be continued, or files of something else.
+void refuse_what_is_there(const fs::path& run, bool may_exist) {
+  if (!may_exist && (holds_something(run / "config.ini") || holds_run(run))) {
+    throw UsageError(fmt::format(
+        "--run: {} already holds a run; continue it with --resume auto, or name another directory",
+        run.string()));
+  }
+  if (const fs::path foreign = foreign_file(run); !foreign.empty()) {
+    throw UsageError(
+        fmt::format("--run: {} is of no run of relgrad and would be written over; name another "
+                    "directory",
+                    foreign.string()));
+  }
+}
+
+[[noreturn]] void cannot_write(const fs::path& run, const std::string& reason) {
+  throw DiskError(fmt::format("--run: cannot write to {}: {}; name a directory you may write to",
+                              run.string(), reason));
+}
+
+/// @throws UsageError
+void refuse_stop(const fs::path& run) {
+  std::error_code error;
+  if (!fs::exists(run / "STOP", error)) return;
+  throw UsageError(fmt::format("--run: {} asks this run to stay stopped; remove it to go on",
+                               (run / "STOP").string()));
+}
+
 /// What replace_file leaves when it is killed.
 void remove_leftovers(const fs::path& run) {
   std::vector<fs::path> leftovers;
@@ -89,26 +117,12 @@ void remove_leftovers(const fs::path& run) {
 
 RunDirectory::RunDirectory(fs::path path, bool may_exist) : path_(std::move(path)) {
   std::error_code error;
-  if (!may_exist && (holds_something(path_ / "config.ini") || holds_run(path_))) {
-    throw UsageError(fmt::format(
-        "--run: {} already holds a run; continue it with --resume auto, or name another directory",
-        path_.string()));
-  }
-  if (const fs::path foreign = foreign_file(path_); !foreign.empty()) {
-    throw UsageError(
-        fmt::format("--run: {} is of no run of relgrad and would be written over; name another "
-                    "directory",
-                    foreign.string()));
-  }
+  refuse_what_is_there(path_, may_exist);
   made_ = fs::create_directories(path_, error);
   if (error || access(path_.c_str(), W_OK) != 0) {
-    throw DiskError(fmt::format("--run: cannot write to {}: {}; name a directory you may write to",
-                                path_.string(), error ? error.message() : std::strerror(errno)));
+    cannot_write(path_, error ? error.message() : std::strerror(errno));
   }
-  if (stop_requested()) {
-    throw UsageError(fmt::format("--run: {} asks this run to stay stopped; remove it to go on",
-                                 (path_ / "STOP").string()));
-  }
+  refuse_stop(path_);
   try {
     lock_.emplace(path_);
   } catch (const Error&) {
@@ -116,6 +130,16 @@ RunDirectory::RunDirectory(fs::path path, bool may_exist) : path_(std::move(path
     throw;
   }
   remove_leftovers(path_);
+}
+
+void RunDirectory::check(const fs::path& path, bool may_exist) {
+  refuse_what_is_there(path, may_exist);
+  std::error_code error;
+  const fs::path there = nearest_directory(path);
+  if (!fs::is_directory(there, error)) cannot_write(path, std::strerror(ENOTDIR));
+  if (access(there.c_str(), W_OK | X_OK) != 0) cannot_write(path, std::strerror(errno));
+  refuse_stop(path);
+  RunLock::expect_free(path);
 }
 
 RunDirectory::~RunDirectory() {
@@ -222,6 +246,15 @@ void RunDirectory::append_metrics(const nlohmann::json& line) {
 bool RunDirectory::stop_requested() const {
   std::error_code ignored;
   return fs::exists(path_ / "STOP", ignored);
+}
+
+fs::path nearest_directory(const fs::path& path) {
+  std::error_code error;
+  fs::path there = fs::absolute(path, error);
+  while (!fs::exists(fs::symlink_status(there, error)) && there.has_relative_path()) {
+    there = there.parent_path();
+  }
+  return there;
 }
 
 }  // namespace relgrad

@@ -21,6 +21,8 @@ class RunDirectory {
   /// run's, another live job holds its LOCK, or a file STOP is in it; DiskError if it cannot be
   /// written.
   RunDirectory(std::filesystem::path path, bool may_exist);
+  /// What the constructor would find, without a trace. @throws as it does.
+  static void check(const std::filesystem::path& path, bool may_exist);
   /// Releases the lock; removes the directory if it was made here and nothing was written to it.
   ~RunDirectory();
   RunDirectory(const RunDirectory&) = delete;
@@ -53,5 +55,8 @@ class RunDirectory {
   std::optional<RunLock> lock_;
   bool metrics_warned_ = false;
 };
+
+/// `path`, or the nearest above it that there is.
+std::filesystem::path nearest_directory(const std::filesystem::path& path);
 
 }  // namespace relgrad

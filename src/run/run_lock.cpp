@@ -159,6 +159,17 @@ RunLock::RunLock(const fs::path& run_directory) : path_(run_directory / "LOCK") 
   }
 }
 
+void RunLock::expect_free(const fs::path& run_directory) {
+  const fs::path path = run_directory / "LOCK";
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (descriptor < 0) return;
+  expect_regular_file(descriptor, path);
+  const FileLock found = lock_file(descriptor);
+  ::close(descriptor);
+  const std::optional<Owner> owner = read_owner(path);
+  if (lives(owner, found)) throw UsageError(in_use(path, owner));
+}
+
 RunLock::~RunLock() {
   if (is_held()) ::unlink(path_.c_str());
   ::close(descriptor_);

@@ -13,6 +13,9 @@ class RunLock {
   /// @throws UsageError that names the owner; DiskError if LOCK cannot be written.
   explicit RunLock(const std::filesystem::path& run_directory);
   ~RunLock();  // removes LOCK, if it is still the one taken
+  /// Whether the constructor could take the lock, if the directory could be written.
+  /// @throws UsageError as it does.
+  static void expect_free(const std::filesystem::path& run_directory);
   RunLock(const RunLock&) = delete;
   RunLock& operator=(const RunLock&) = delete;
   /// LOCK is still the file that was taken: nobody moved or removed the directory or the file.

@@ -1,5 +1,7 @@
 #include "train/trainer.hpp"
 
+#include <fmt/format.h>
+
 #include <memory>
 
 #include "relgrad/core/error.hpp"
@@ -26,7 +28,32 @@ int train_in(const TrainOptions& options, const mpi::Communicator& comm, const D
   }
 }
 
+template <class T>
+DryRun dry_run_in(const TrainOptions& options, const mpi::Communicator& comm,
+                  const DatasetInfo& dataset, const ResumePoint& resume) {
+  Heartbeat heartbeat;
+  return Trainer<T>(options, comm, dataset, nullptr, resume, heartbeat).dry_run();
+}
+
 }  // namespace
+
+int dry_run(const TrainOptions& options, const mpi::Communicator& comm) {
+  DatasetInfo dataset;
+  mpi::together(comm, [&] {
+    set_threads(static_cast<int>(options.threads));
+    dataset = checked_dataset(options, comm.world_size());
+  });
+  check_same_data(dataset, options.data, comm);
+  mpi::together(comm, [&] {
+    if (comm.is_root()) RunDirectory::check(options.run, options.resume != "never");
+  });
+  const ResumePoint resume = find_resume_point(options, dataset, comm);
+  const DryRun found = options.precision == "float64"
+                           ? dry_run_in<double>(options, comm, dataset, resume)
+                           : dry_run_in<float>(options, comm, dataset, resume);
+  if (comm.is_root()) fmt::print("{}", describe(found, options));
+  return 0;
+}
 
 int train(const TrainOptions& options, const mpi::Communicator& comm) {
   const StopSignals signals;  // a job may be told to stop while it reads its data

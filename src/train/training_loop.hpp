@@ -21,6 +21,7 @@
 #include "run/step_guard.hpp"
 #include "run/stop.hpp"
 #include "step/step.hpp"
+#include "train/dry_run.hpp"
 #include "tuning/sharing.hpp"
 
 namespace relgrad {
@@ -33,6 +34,9 @@ class Trainer {
           RunDirectory* run, const ResumePoint& resume, Heartbeat& heartbeat);
 
   int run();
+  /// Collective, instead of run(), without a run directory: some steps and a part of a validation,
+  /// for a second or as long as the first of each takes.
+  DryRun dry_run();
   /// Collective: a save under way comes to its end.
   void finish_save() { saver_.finish(); }
   /// Collective, when the data cannot be read any more: a checkpoint of the last whole step.
@@ -59,6 +63,14 @@ class Trainer {
   void settle();
   /// One step. Returns the exit code if the run must end now.
   std::optional<int> step();
+  /// Collective. Seconds of the first step and of those after it, and their number.
+  void time_steps(DryRun& found);
+  /// Collective. Seconds of a validation, from a part of its samples.
+  double time_validation();
+  /// Bytes of parameters, moments and tables.
+  double checkpoint_bytes() const;
+  /// Steps between lines of metrics.jsonl.
+  std::int64_t steps_per_line() const;
   Evaluation evaluate_now();
   void validate();
   /// The figure of the checkpoint of a stop; training that goes on from it does not know it.
