@@ -30,8 +30,9 @@ struct Command {
 
   /// After all options are set, before MPI starts. @throws UsageError.
   std::function<void()> check = [] {};
-  // Both return the exit code. What `run_alone` does needs no MPI; if it returns nothing, MPI is
-  // started and `run_on_ranks` called. A command without run_on_ranks runs in one process only.
+  // Both return the exit code. What `run_alone` does needs no MPI; if it returns nothing, or if
+  // there are several ranks, MPI is started and `run_on_ranks` called. A command without
+  // run_on_ranks runs in one process only.
   std::function<std::optional<int>()> run_alone = [] { return std::nullopt; };
   std::function<int(const mpi::Communicator& world)> run_on_ranks;
 };

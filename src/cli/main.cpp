@@ -98,7 +98,9 @@ int run(Command& command, int argc, char** argv) {
   if (!command.run_on_ranks && world_size_from_environment() > 1) {
     throw UsageError(command.name + " runs in one process; start it without mpirun");
   }
-  if (const std::optional<int> code = command.run_alone()) return *code;
+  if (world_size_from_environment() <= 1) {
+    if (const std::optional<int> code = command.run_alone()) return *code;
+  }
   ensure_best_blas_kernels(argv);  // may execute this program again
   mpi::Session session(argc, argv);
   return session.run([&](const mpi::Communicator& world) {
@@ -108,17 +110,31 @@ int run(Command& command, int argc, char** argv) {
   });
 }
 
+/// Prints `text` once, though every rank of a job was asked for it.
+int print_answer(const std::string& text, int argc, char** argv) {
+  if (world_size_from_environment() <= 1) {
+    fmt::print("{}", text);
+    return 0;
+  }
+  mpi::Session session(argc, argv);
+  return session.run([&](const mpi::Communicator& world) {
+    check_same_question(fmt::format("{}", fmt::join(argv + 1, argv + argc, " ")), world);
+    if (world.is_root()) fmt::print("{}", text);
+    return 0;
+  });
+}
+
 int main_or_throw(int argc, char** argv) {
   const std::vector<std::string> words(argv + 1, argv + argc);
   std::vector<Command> commands =
       all_commands("relgrad " + fmt::format("{}", fmt::join(words, " ")));
   if (words.empty()) {
-    if (!another_rank_answers()) write_log(overview(commands));
+    if (another_rank_answers()) throw UsageError("no command; relgrad --help lists them");
+    write_log(overview(commands));
     return static_cast<int>(ExitCode::usage);
   }
   if (const std::optional<std::string> text = answer(commands, words)) {
-    if (!another_rank_answers()) fmt::print("{}", *text);
-    return 0;
+    return print_answer(*text, argc, argv);
   }
   Command& command = find_command(commands, words.front());
   parse(command, {words.begin() + 1, words.end()});

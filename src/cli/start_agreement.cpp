@@ -22,10 +22,8 @@ Line line_of(const Command& command) {
   return line;
 }
 
-}  // namespace
-
-void check_same_line(const Command& command, const mpi::Communicator& world) {
-  const std::vector<std::string> texts = world.allgather_strings(json_text(line_of(command)));
+void check_same(const Line& line, const mpi::Communicator& world) {
+  const std::vector<std::string> texts = world.allgather_strings(json_text(line));
   for (std::size_t rank = 1; rank < texts.size(); ++rank) {
     if (texts[rank] == texts[0]) continue;
     const Line first = Line::parse(texts[0]);
@@ -39,6 +37,16 @@ void check_same_line(const Command& command, const mpi::Communicator& world) {
           there, rank, here)));
     }
   }
+}
+
+}  // namespace
+
+void check_same_line(const Command& command, const mpi::Communicator& world) {
+  check_same(line_of(command), world);
+}
+
+void check_same_question(const std::string& words, const mpi::Communicator& world) {
+  check_same({{"version", build_info().version}, {"command", words}}, world);
 }
 
 }  // namespace relgrad::cli

@@ -83,6 +83,10 @@ Command train_command() {
     return 0;
   };
   command.run_on_ranks = [line](const mpi::Communicator& world) {
+    if (line->print_config) {
+      if (world.is_root()) print_config(line->options);
+      return 0;
+    }
     return line->dry_run ? dry_run(line->options, world) : train(line->options, world);
   };
   return command;

@@ -15,9 +15,10 @@ namespace relgrad {
 
 namespace {
 
-constexpr std::array<std::pair<int, const char*>, 6> stop_signals{{{SIGINT, "SIGINT"},
+constexpr std::array<std::pair<int, const char*>, 7> stop_signals{{{SIGINT, "SIGINT"},
                                                                    {SIGTERM, "SIGTERM"},
                                                                    {SIGHUP, "SIGHUP"},
+                                                                   {SIGQUIT, "SIGQUIT"},
                                                                    {SIGUSR1, "SIGUSR1"},
                                                                    {SIGUSR2, "SIGUSR2"},
                                                                    {SIGXCPU, "SIGXCPU"}}};

@@ -14,9 +14,9 @@
 
 namespace relgrad {
 
-/// Catches SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU while it lives, but for those that
-/// were ignored before (nohup, a shell's background job): they stay so. SIGINT after one of them
-/// leaves at once. One at a time, from before the first thing a run waits for.
+/// Catches SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 and SIGXCPU while it lives, but for
+/// those that were ignored before (nohup, a shell's background job): they stay so. SIGINT after one
+/// of them leaves at once. One at a time, from before the first thing a run waits for.
 class StopSignals {
  public:
   StopSignals();

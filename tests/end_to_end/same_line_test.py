@@ -48,6 +48,22 @@ class SameLine(support.Test):
                      parts=["--split", "val", "test"])
         self.refused(["bench", "step"], ["bench", "products"], parts=["step", "products"])
 
+    def test_questions(self):
+        questions = (["train", "--help"], ["--version"], ["train", "--print-config"])
+        for question in questions:
+            for lines in ((self.train(), question), (question, self.train())):
+                with self.subTest(question=question, first=lines[0] == question):
+                    result = self.together(*lines)
+                    self.assertEqual(result.code, 2, str(result))
+                    self.assertEqual(len(result.errors()), 1, str(result))
+                    self.assertIn("on rank 1, but", result.errors()[0])
+            result = self.together(question, question)
+            self.assertEqual(result.code, 0, str(result))
+            self.assertEqual(result.out, must(*question).out)  # once
+        result = self.together(self.train(), [])
+        self.assertEqual(result.code, 2, str(result))
+        self.assertIn("rank 1: no command", result.errors()[0])
+
     def test_data(self):
         other = prepared(*support.SMALL, "--rows", 300, "--val-last", 50, "--seed", 7)
         elsewhere = ["train", "--data", other, "--run", self.folder / "run", *support.QUICK]

@@ -188,7 +188,7 @@ class Budget(faults.Test):
 
 class Signals(faults.Test):
     def test_each_of_them_saves_and_stops(self):
-        for name in ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGINT", "SIGTERM"):
+        for name in ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGQUIT", "SIGINT", "SIGTERM"):
             with self.subTest(name):
                 directory = self.folder / name
                 process = start(*self.words(directory, epochs=1000000))

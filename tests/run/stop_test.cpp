@@ -43,6 +43,7 @@ TEST(StopSignals, RememberTheSignalThatCameByItsName) {
                                      {SIGUSR1, "SIGUSR1"},
                                      {SIGTERM, "SIGTERM"},
                                      {SIGHUP, "SIGHUP"},
+                                     {SIGQUIT, "SIGQUIT"},
                                      {SIGUSR2, "SIGUSR2"},
                                      {SIGXCPU, "SIGXCPU"}}) {
     const StopSignals signals;
