@@ -40,18 +40,19 @@ std::vector<Option> input_options(PrepareOptions& options) {
   return group(
       "Input",
       {paths_option("train", options.train, "FILE",
-                    "files with training samples: IDX, CIFAR .bin, .npy, or a folder, .tar or .zip "
-                    "of images"),
+                    "files with training samples: IDX, CIFAR .bin, .npy, .npz, .h5, .csv, or a "
+                    "folder, .tar or .zip of images; FILE:NAME is an array inside .npz or .h5"),
        paths_option("val", options.val, "FILE",
                     "files with validation samples; give this, --val-random or --val-last"),
        optional_count("val-random", options.val_random,
-                      "use N rows of --train for validation, drawn at random by --seed"),
+                      "use N rows of --train for validation, drawn at random by --seed, from every "
+                      "label in proportion"),
        optional_count("val-last", options.val_last,
                       "use the last N rows of --train for validation; by default a sixth of them, "
                       "at most 10000"),
        paths_option("test", options.test, "FILE", "files with test samples"),
        paths_option("labels", options.train_labels, "FILE",
-                    "labels of the training samples: IDX, or .npy of integers"),
+                    "labels of the training samples: integers in a file as for --train"),
        paths_option("val-labels", options.val_labels, "FILE", "labels of the validation samples"),
        paths_option("test-labels", options.test_labels, "FILE", "labels of the test samples"),
        size_option(options.size),

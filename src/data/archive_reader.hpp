@@ -30,7 +30,8 @@ class ArchiveReader {
   /// The next member; nothing at the end. @throws DataError on damage, and where a tar ends
   /// without its end mark.
   std::optional<ArchiveMember> next();
-  /// The first `most` bytes of the member that next() gave last, read once. @throws DataError.
+  /// The next bytes of the member that next() gave last, `most` or all that are left.
+  /// @throws DataError.
   std::vector<std::uint8_t> read(std::uint64_t most);
   /// Whether members can be read at their positions; known after next().
   bool is_plain_tar() const;

@@ -29,6 +29,10 @@ ArrayHeader read_npy_header(InputFile& file);
 /// 32-bit integers; the values are big-endian, the last dimension runs fastest.
 ArrayHeader read_idx_header(InputFile& file);
 
+/// The bytes before the values of an .npy file in C order.
+/// @param type  "<f8"
+std::string npy_header(const std::string& type, const std::vector<std::uint64_t>& shape);
+
 /// The element at `bytes` as a number; of 64-bit integers, the nearest double.
 double value_of(const ArrayHeader& header, const std::uint8_t* bytes);
 /// The element at `bytes`, which must be of kind 'i', 'u' or 'b'.

@@ -122,14 +122,14 @@ ArrayHeader checked_header(InputFile& file, ReadHeader read_header) {
 
 class ArraySource final : public SampleSource {
  public:
-  ArraySource(const std::filesystem::path& path, ReadHeader read_header)
-      : file_(path), header_(checked_header(file_, read_header)) {
+  ArraySource(std::unique_ptr<InputFile> file, ReadHeader read_header)
+      : owned_(std::move(file)), header_(checked_header(file_, read_header)) {
     take_shape();
     rows_reader_.emplace(file_, header_);
     const bool is_levels = header_.kind != 'f';
     type_ = is_levels ? ElementType::uint8 : ElementType::float32;
     if (is_levels && header_.kind != 'b' && (header_.kind == 'i' || header_.element_bytes > 1))
-      expect_levels(path, read_header);
+      expect_levels();
     const bool as_stored = !header_.is_big_endian || header_.element_bytes == 1;
     copies_ = as_stored && header_.element_bytes == bytes_of(type_);
     if (header_.kind == 'f' && header_.element_bytes == 8) narrowing_.emplace(row_elements());
@@ -178,32 +178,32 @@ class ArraySource final : public SampleSource {
   }
 
   /// Integers are levels of 8 bits, wherever they fit: their noise makes a density of them.
-  void expect_levels(const std::filesystem::path& path, ReadHeader read_header) {
-    InputFile file(path);
-    const ArrayHeader header = read_header(file);
-    std::vector<std::uint8_t> bytes((std::size_t{1} << 20U) * header.element_bytes);
+  void expect_levels() {
+    const std::uint64_t begin = file_.position();
+    std::vector<std::uint8_t> bytes((std::size_t{1} << 20U) * header_.element_bytes);
     double least = 255;
     double most = 0;
-    for (std::uint64_t left = header.content_bytes(file); left > 0;) {
+    for (std::uint64_t left = header_.content_bytes(file_); left > 0;) {
       const std::uint64_t part = std::min<std::uint64_t>(left, bytes.size());
-      file.read(bytes.data(), part, what_says(header_));
-      for (std::uint64_t i = 0; i < part; i += header.element_bytes) {
-        const double value = value_of(header, &bytes[i]);
+      file_.read(bytes.data(), part, what_says(header_));
+      for (std::uint64_t i = 0; i < part; i += header_.element_bytes) {
+        const double value = value_of(header_, &bytes[i]);
         least = std::min(least, value);
         most = std::max(most, value);
       }
       left -= part;
     }
+    file_.seek(begin);
     if (least < 0 || most > 255) {
       throw DataError(fmt::format(
           "{}: integers ({}) from {:.0f} to {:.0f}; integers are read as levels from 0 to 255 "
           "(save "
           "x.astype('uint8')); for others, which have no density, add noise of one step: save (x + "
           "numpy.random.rand(*x.shape)).astype('float32')",
-          file.name(), header.type_name, least, most));
+          file_.name(), header_.type_name, least, most));
     }
-    log_info(fmt::format("{}: integers ({}) within 0 to 255 are stored as uint8", file.name(),
-                         header.type_name));
+    log_info(fmt::format("{}: integers ({}) within 0 to 255 are stored as uint8", file_.name(),
+                         header_.type_name));
   }
 
   /// What other programs take 2 for differs.
@@ -235,7 +235,8 @@ class ArraySource final : public SampleSource {
     }
   }
 
-  InputFile file_;
+  std::unique_ptr<InputFile> owned_;
+  InputFile& file_ = *owned_;
   ArrayHeader header_;
   std::optional<RowReader> rows_reader_;
   bool copies_ = false;  // elements are stored as they are in the file
@@ -246,8 +247,8 @@ class ArraySource final : public SampleSource {
 
 class ArrayLabels final : public LabelSource {
  public:
-  ArrayLabels(const std::filesystem::path& path, ReadHeader read_header)
-      : file_(path), header_(checked_header(file_, read_header)) {
+  ArrayLabels(std::unique_ptr<InputFile> file, ReadHeader read_header)
+      : owned_(std::move(file)), header_(checked_header(file_, read_header)) {
     const std::vector<std::uint64_t>& shape = header_.shape;
     // QMNIST has eight numbers per sample, of which the first is the class.
     const bool is_qmnist = shape.size() == 2 && shape[1] == 8 && header_.type_name == "0x0C";
@@ -266,14 +267,20 @@ class ArrayLabels final : public LabelSource {
     const std::uint64_t row_bytes = columns_ * header_.element_bytes;
     std::vector<std::uint8_t> bytes(count * row_bytes);
     file_.read(bytes.data(), bytes.size(), what_says(header_));
-    for (std::uint64_t i = 0; i < count; ++i)
+    for (std::uint64_t i = 0; i < count; ++i) {
       labels[i] = integer_of(header_, &bytes[i * row_bytes]);
+      if (header_.kind == 'u' && labels[i] < 0) {
+        throw DataError(fmt::format("{}: label {} is {}, above 2^63 - 1", file_.name(), done_ + i,
+                                    static_cast<std::uint64_t>(labels[i])));
+      }
+    }
     done_ += count;
     if (done_ == rows_) file_.expect_end(what_says(header_));
   }
 
  private:
-  InputFile file_;
+  std::unique_ptr<InputFile> owned_;
+  InputFile& file_ = *owned_;
   ArrayHeader header_;
   std::uint64_t columns_ = 1;
   std::uint64_t done_ = 0;
@@ -281,17 +288,17 @@ class ArrayLabels final : public LabelSource {
 
 }  // namespace
 
-std::unique_ptr<SampleSource> open_npy(const std::filesystem::path& path) {
-  return std::make_unique<ArraySource>(path, read_npy_header);
+std::unique_ptr<SampleSource> read_npy(std::unique_ptr<InputFile> file) {
+  return std::make_unique<ArraySource>(std::move(file), read_npy_header);
 }
-std::unique_ptr<SampleSource> open_idx(const std::filesystem::path& path) {
-  return std::make_unique<ArraySource>(path, read_idx_header);
+std::unique_ptr<SampleSource> read_idx(std::unique_ptr<InputFile> file) {
+  return std::make_unique<ArraySource>(std::move(file), read_idx_header);
 }
-std::unique_ptr<LabelSource> open_npy_labels(const std::filesystem::path& path) {
-  return std::make_unique<ArrayLabels>(path, read_npy_header);
+std::unique_ptr<LabelSource> read_npy_labels(std::unique_ptr<InputFile> file) {
+  return std::make_unique<ArrayLabels>(std::move(file), read_npy_header);
 }
-std::unique_ptr<LabelSource> open_idx_labels(const std::filesystem::path& path) {
-  return std::make_unique<ArrayLabels>(path, read_idx_header);
+std::unique_ptr<LabelSource> read_idx_labels(std::unique_ptr<InputFile> file) {
+  return std::make_unique<ArrayLabels>(std::move(file), read_idx_header);
 }
 
 }  // namespace relgrad

@@ -36,7 +36,7 @@ class CifarSource final : public SampleSource {
     file_.read(records_.data(), records_.size(), "a CIFAR record");
     for (std::uint64_t i = 0; i < count; ++i) {
       const std::uint8_t* record = records_.data() + i * record_bytes;
-      const int label = record[label_bytes_ - 1];  // the fine one of CIFAR-100
+      const int label = label_of(record);
       const int classes = label_bytes_ == 1 ? 10 : 100;
       if (label >= classes) {
         throw DataError(fmt::format("{}: record {} has label {}, expected below {}: not CIFAR-{}",
@@ -48,7 +48,22 @@ class CifarSource final : public SampleSource {
     done_ += count;
   }
 
+  std::vector<std::int64_t> all_labels() override {
+    InputFile file(file_.path());
+    std::vector<std::uint8_t> record(image_bytes + label_bytes_);
+    std::vector<std::int64_t> labels(rows_);
+    for (std::int64_t& label : labels) {
+      file.read(record.data(), record.size(), "a CIFAR record");
+      label = label_of(record.data());
+    }
+    return labels;
+  }
+
  private:
+  int label_of(const std::uint8_t* record) const {
+    return record[label_bytes_ - 1];  // the fine one of CIFAR-100
+  }
+
   InputFile file_;
   std::uint64_t label_bytes_ = 1;
   std::uint64_t done_ = 0;

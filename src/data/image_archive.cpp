@@ -123,7 +123,7 @@ class Archive final : public ImageStore {
       throw DataError(fmt::format("{}: no images in this archive; expected {} files", path.string(),
                                   image_extensions));
     }
-    if (!is_plain_tar) unpack(scratch.empty() ? fs::temp_directory_path() : scratch);
+    if (!is_plain_tar) unpack(scratch);
   }
 
   std::uint64_t count() const override { return images_.size(); }

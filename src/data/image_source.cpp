@@ -47,6 +47,8 @@ class ImageSource final : public SampleSource {
     }
   }
 
+  std::vector<std::int64_t> all_labels() override { return labels_; }
+
  private:
   /// Finds the images that can be read; returns whether any has colour.
   bool look_at_headers(bool skip_damaged) {
@@ -56,6 +58,9 @@ class ImageSource final : public SampleSource {
       InterruptGuard::check();
       try {
         const ImageHeader header = skip_damaged ? header_of_whole_image(i) : header_of(i);
+        // Memory is taken for the size of the first: it must hold what its header claims.
+        const bool decides = images_.empty() && !size_ && !skip_damaged;
+        if (decides) decode_image(store_->read(i, whole_file), 1, store_->name(i));
         check_size(i, header);
         colour = colour || header.channels >= 3;
         with_16_bits_ += header.has_16_bits ? 1 : 0;

@@ -5,9 +5,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <new>
+#include <utility>
 #include <vector>
 
 #include "data/interrupt_guard.hpp"
+#include "data/scratch_file.hpp"
 #include "relgrad/core/error.hpp"
 
 namespace relgrad {
@@ -32,6 +35,18 @@ InputFile::InputFile(const fs::path& path) : path_(path) {
     throw DataError(fmt::format("{}: cannot read: {}", path.string(),
                                 errno == 0 ? "out of memory" : std::strerror(errno)));
   }
+  file_bytes_ = fs::file_size(path);
+  prepare_to_read();
+}
+
+InputFile::InputFile(const ScratchFile& content, fs::path path)
+    : path_(std::move(path)), file_bytes_(content.size()) {
+  file_ = ::gzdopen(content.descriptor_from_start(), "rb");
+  if (file_ == nullptr) throw std::bad_alloc();
+  prepare_to_read();
+}
+
+void InputFile::prepare_to_read() {
   ::gzbuffer(file_, 256U << 10U);
   compressed_ = ::gzdirect(file_) == 0;
 }
@@ -95,7 +110,7 @@ void InputFile::expect_end(const std::string& what) {
 }
 
 std::uint64_t InputFile::content_bytes() {
-  if (!compressed_) return fs::file_size(path_);
+  if (!compressed_) return file_bytes_;
   InputFile again(path_);
   std::vector<std::byte> piece(std::size_t{1} << 20U);
   while (again.read_some(piece.data(), piece.size()) == piece.size()) continue;
@@ -104,8 +119,7 @@ std::uint64_t InputFile::content_bytes() {
 
 void InputFile::expect_content_bytes(std::uint64_t expected, const std::string& what) const {
   // deflate makes at most 1032 bytes of one: nothing is allocated for a claim beyond that.
-  const std::uint64_t file_bytes = fs::file_size(path_);
-  const std::uint64_t found = compressed_ ? 1032 * file_bytes : file_bytes;
+  const std::uint64_t found = compressed_ ? 1032 * file_bytes_ : file_bytes_;
   if (compressed_ ? expected <= found : expected == found) return;
   throw DataError(fmt::format("{}: {}{} bytes, but {} makes {}; {}", name(),
                               compressed_ ? "at most " : "", found, what, expected,

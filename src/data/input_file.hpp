@@ -10,9 +10,13 @@
 
 namespace relgrad {
 
+class ScratchFile;
+
 class InputFile {
  public:
   explicit InputFile(const std::filesystem::path& path);  // @throws DataError
+  /// What was unpacked from `path`, which messages name. @throws DataError
+  InputFile(const ScratchFile& content, std::filesystem::path path);
   ~InputFile();
   InputFile(const InputFile&) = delete;
   InputFile& operator=(const InputFile&) = delete;
@@ -29,13 +33,16 @@ class InputFile {
   void seek(std::uint64_t position);  // backwards in a .gz reads again from the start
   /// @throws DataError unless nothing is left; also finds a .gz cut inside its checksum.
   void expect_end(const std::string& what);
-  /// Bytes of the content: a look at the file if plain, one pass of decompression if not.
+  /// Bytes of the content: of the file if plain, after one pass of decompression if not.
   std::uint64_t content_bytes();
   /// @throws DataError now, if plain; a .gz is found out by read and expect_end.
   void expect_content_bytes(std::uint64_t expected, const std::string& what) const;
 
  private:
+  void prepare_to_read();
+
   std::filesystem::path path_;
+  std::uint64_t file_bytes_ = 0;  // plain or compressed
   gzFile file_ = nullptr;
   bool compressed_ = false;
   std::uint64_t position_ = 0;

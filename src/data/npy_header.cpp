@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <array>
 #include <charconv>
@@ -162,6 +163,16 @@ void parse_type(ArrayHeader& header) {
 }
 
 }  // namespace
+
+std::string npy_header(const std::string& type, const std::vector<std::uint64_t>& shape) {
+  const std::string dictionary =
+      fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({},), }}\n", type,
+                  fmt::join(shape, ", "));
+  std::string bytes = "\x93NUMPY";
+  bytes += {'\x01', '\0', static_cast<char>(dictionary.size() % 256),
+            static_cast<char>(dictionary.size() / 256)};
+  return bytes + dictionary;
+}
 
 ArrayHeader read_npy_header(InputFile& file) {
   const std::string dictionary = read_dictionary(file);

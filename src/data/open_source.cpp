@@ -10,6 +10,7 @@
 #include "data/image_source.hpp"
 #include "data/input_file.hpp"
 #include "data/sample_source.hpp"
+#include "data/unpack.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
 
@@ -31,7 +32,27 @@ std::uint64_t SampleSource::row_bytes() const {
 
 namespace {
 
-enum class Format { idx, npy, cifar, archive, unknown };
+enum class Format { idx, npy, npz, hdf5, csv, cifar, archive, unknown };
+
+/// A file, and the name of an array inside it if several may be there.
+struct InputName {
+  fs::path file;
+  std::string inside;
+
+  /// FILE, or FILE:NAME where only FILE is there.
+  explicit InputName(const fs::path& path) : file(path) {
+    std::error_code error;
+    if (fs::exists(path, error)) return;
+    const std::string text = path.string();
+    for (std::size_t colon = text.rfind(':'); colon != std::string::npos && colon > 0;
+         colon = text.rfind(':', colon - 1)) {
+      if (!fs::is_regular_file(text.substr(0, colon), error)) continue;
+      file = text.substr(0, colon);
+      inside = text.substr(colon + 1);
+      return;
+    }
+  }
+};
 
 Format format_of_name(const fs::path& path) {
   std::string name = path.filename().string();
@@ -39,8 +60,11 @@ Format format_of_name(const fs::path& path) {
                           ".tar.bz2", ".tar.zst", ".tar.lzma"}) {
     if (name.ends_with(end)) return Format::archive;
   }
+  if (name.ends_with(".npz")) return Format::npz;
+  if (name.ends_with(".h5") || name.ends_with(".hdf5")) return Format::hdf5;
   if (name.ends_with(".gz")) name.resize(name.size() - 3);
   if (name.ends_with(".npy")) return Format::npy;
+  if (name.ends_with(".csv") || name.ends_with(".tsv")) return Format::csv;
   if (name.ends_with(".bin")) return Format::cifar;
   if (name.ends_with(".idx") || name.ends_with("-ubyte") || name.ends_with(".ubyte") ||
       name.ends_with("-int")) {
@@ -56,6 +80,7 @@ Format format_of_content(const fs::path& path) {
   std::array<char, 263> bytes{};
   file.read_some(bytes.data(), bytes.size());
   if (std::memcmp(bytes.data(), "\x93NUMPY", 6) == 0) return Format::npy;
+  if (std::memcmp(bytes.data(), "\x89HDF\r\n\x1a\n", 8) == 0) return Format::hdf5;
   const bool is_idx = bytes[0] == 0 && bytes[1] == 0 && bytes[2] >= 0x08 && bytes[2] <= 0x0E &&
                       bytes[3] >= 1 && bytes[3] <= 4;
   if (is_idx) return Format::idx;
@@ -69,23 +94,46 @@ void refuse_tables(const fs::path& path) {
   const std::string extension = lower_extension(path);
   const std::string name = path.filename().string();
   std::string values;
-  if (extension == ".csv" || extension == ".tsv" || extension == ".txt") {
-    values = fmt::format("numpy.loadtxt('{}', delimiter='{}', skiprows=1)", name,
-                         extension == ".csv" ? "," : "\\t");
-  } else if (extension == ".npz") {
-    values = fmt::format("numpy.load('{}')['NAME']", name);
-  } else if (extension == ".h5" || extension == ".hdf5" || extension == ".mat") {
-    values = fmt::format("h5py.File('{}')['NAME'][:]", name);
+  if (extension == ".txt") {
+    values = fmt::format("numpy.loadtxt('{}', skiprows=1)", name);
+  } else if (extension == ".mat") {
+    values = fmt::format("scipy.io.loadmat('{}')['NAME']", name);
   }
   if (values.empty()) return;
   throw DataError(fmt::format("{}: {} is not read; convert it in Python: numpy.save('x.npy', {})",
                               path.string(), extension, values));
 }
 
-Format format_of(const fs::path& path) {
-  refuse_tables(path);
-  const Format format = format_of_name(path);
-  return format == Format::unknown ? format_of_content(path) : format;
+Format format_of(const InputName& name) {
+  refuse_tables(name.file);
+  Format format = format_of_name(name.file);
+  if (format == Format::unknown) format = format_of_content(name.file);
+  if (!name.inside.empty() && format != Format::npz && format != Format::hdf5) {
+    throw DataError(fmt::format("{}: '{}' names an array inside it, which only .npz and HDF5 have",
+                                name.file.string(), name.inside));
+  }
+  return format;
+}
+
+/// The file as IDX or .npy, unpacked if need be. @throws ShapeError for other formats.
+std::unique_ptr<InputFile> open_array(const InputName& name, Format format,
+                                      const fs::path& scratch) {
+  switch (format) {
+    case Format::idx:
+    case Format::npy:
+      return std::make_unique<InputFile>(name.file);
+    case Format::npz:
+      return unpack_npz(name.file, name.inside, scratch);
+    case Format::hdf5:
+      return unpack_hdf5(name.file, name.inside, scratch);
+    case Format::csv:
+      return unpack_csv(name.file, scratch);
+    case Format::cifar:
+    case Format::archive:
+    case Format::unknown:
+      break;
+  }
+  throw ShapeError("open_array: not an array");
 }
 
 [[noreturn]] void throw_unknown(const fs::path& path) {
@@ -100,8 +148,8 @@ Format format_of(const fs::path& path) {
                     path.string(), extension));
   }
   throw DataError(
-      fmt::format("{}: unknown format; expected IDX (.idx, -ubyte), CIFAR binary (.bin) "
-                  "or .npy, plain or .gz, or a folder, .tar or .zip of images",
+      fmt::format("{}: unknown format; expected IDX (.idx, -ubyte), .npy, .csv or CIFAR binary "
+                  "(.bin), plain or .gz, .npz, HDF5 (.h5), or a folder, .tar or .zip of images",
                   path.string()));
 }
 
@@ -191,24 +239,39 @@ class Concatenation final : public SampleSource {
     }
   }
 
+  std::vector<std::int64_t> all_labels() override {
+    std::vector<std::int64_t> all;
+    for (const std::unique_ptr<SampleSource>& source : sources_) {
+      const std::vector<std::int64_t> labels = source->all_labels();
+      all.insert(all.end(), labels.begin(), labels.end());
+    }
+    return all;
+  }
+
  private:
   std::vector<std::unique_ptr<SampleSource>> sources_;
   std::size_t at_ = 0;
   std::uint64_t done_ = 0;  // rows of sources_[at_]
 };
 
-std::unique_ptr<LabelSource> open_labels(const fs::path& path) {
-  const Format format = format_of(path);
-  if (format == Format::npy) return open_npy_labels(path);
-  if (format == Format::idx) return open_idx_labels(path);
-  throw DataError(
-      fmt::format("{}: labels are IDX (idx1-ubyte) or .npy files of integers", path.string()));
+std::unique_ptr<LabelSource> open_labels(const fs::path& path, const fs::path& scratch) {
+  const InputName name(path);
+  const Format format = format_of(name);
+  if (format == Format::cifar || format == Format::archive || format == Format::unknown) {
+    throw DataError(fmt::format(
+        "{}: labels are integers in a file of IDX (idx1-ubyte), .npy, .npz, HDF5 or .csv",
+        path.string()));
+  }
+  auto file = open_array(name, format, scratch);
+  return format == Format::idx ? read_idx_labels(std::move(file))
+                               : read_npy_labels(std::move(file));
 }
 
 class Labelled final : public SampleSource {
  public:
-  Labelled(std::unique_ptr<SampleSource> source, const std::vector<fs::path>& paths)
-      : source_(std::move(source)) {
+  Labelled(std::unique_ptr<SampleSource> source, const std::vector<fs::path>& paths,
+           const fs::path& scratch)
+      : source_(std::move(source)), paths_(paths), scratch_(scratch) {
     type_ = source_->type();
     sample_shape_ = source_->sample_shape();
     rows_ = source_->rows();
@@ -216,7 +279,7 @@ class Labelled final : public SampleSource {
     has_labels_ = true;
     std::uint64_t labels = 0;
     for (const fs::path& path : paths) {
-      labels_.push_back(open_labels(path));
+      labels_.push_back(open_labels(path, scratch));
       labels += labels_.back()->rows();
     }
     if (labels != rows_) {
@@ -240,8 +303,21 @@ class Labelled final : public SampleSource {
     }
   }
 
+  std::vector<std::int64_t> all_labels() override {
+    std::vector<std::int64_t> all;
+    for (const fs::path& path : paths_) {
+      const std::unique_ptr<LabelSource> labels = open_labels(path, scratch_);
+      const std::size_t before = all.size();
+      all.resize(before + labels->rows());
+      labels->next(labels->rows(), all.data() + before);
+    }
+    return all;
+  }
+
  private:
   std::unique_ptr<SampleSource> source_;
+  std::vector<fs::path> paths_;
+  fs::path scratch_;
   std::vector<std::unique_ptr<LabelSource>> labels_;
   std::size_t at_ = 0;
   std::uint64_t done_ = 0;
@@ -250,17 +326,25 @@ class Labelled final : public SampleSource {
 }  // namespace
 
 std::unique_ptr<SampleSource> open_source(const fs::path& path, const SourceOptions& options) {
+  const InputName name(path);
   std::error_code error;
-  const fs::file_status status = fs::status(path, error);
+  const fs::file_status status = fs::status(name.file, error);
   if (status.type() == fs::file_type::not_found) {
     throw DataError(fmt::format("{}: no such file or folder; check the path", path.string()));
   }
   if (fs::is_directory(status)) return make_image_source(open_folder(path), options);
-  switch (format_of(path)) {
+  const Format format = format_of(name);
+  switch (format) {
     case Format::idx:
-      return with_planes(open_idx(path), path, options.channels_last);
     case Format::npy:
-      return with_planes(open_npy(path), path, options.channels_last);
+    case Format::npz:
+    case Format::hdf5:
+    case Format::csv: {
+      auto file = open_array(name, format, options.scratch);
+      return with_planes(
+          format == Format::idx ? read_idx(std::move(file)) : read_npy(std::move(file)), path,
+          options.channels_last);
+    }
     case Format::cifar:
       return open_cifar(path);
     case Format::archive:
@@ -285,9 +369,10 @@ std::unique_ptr<SampleSource> open_sources(const std::vector<fs::path>& paths,
 }
 
 std::unique_ptr<SampleSource> with_labels(std::unique_ptr<SampleSource> source,
-                                          const std::vector<fs::path>& labels) {
+                                          const std::vector<fs::path>& labels,
+                                          const fs::path& scratch) {
   if (labels.empty()) return source;
-  return std::make_unique<Labelled>(std::move(source), labels);
+  return std::make_unique<Labelled>(std::move(source), labels, scratch);
 }
 
 }  // namespace relgrad

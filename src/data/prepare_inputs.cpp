@@ -4,7 +4,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
+#include <utility>
 
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
@@ -78,6 +80,45 @@ std::uint64_t choose_val_last(const PrepareOptions& options, std::uint64_t rows)
   return last;
 }
 
+/// `count` rows, rising, of which every label has its share, to a row: the first rows of each in
+/// the order of draw_rows(). Shares are rounded down; the rows that are left go to the labels with
+/// the largest remainders.
+std::vector<std::uint64_t> draw_rows_of_labels(std::uint64_t seed,
+                                               const std::vector<std::int64_t>& labels,
+                                               std::uint64_t count) {
+  struct Share {
+    std::uint64_t rows = 0;
+    std::uint64_t wanted = 0;
+  };
+  std::map<std::int64_t, Share> shares;
+  for (const std::int64_t label : labels) ++shares[label].rows;
+  std::vector<std::pair<long double, std::int64_t>>
+      remainders;  // negative: the largest sorts first
+  std::uint64_t left = count;
+  for (auto& [label, share] : shares) {
+    const long double exact = static_cast<long double>(count) *
+                              static_cast<long double>(share.rows) /
+                              static_cast<long double>(labels.size());
+    share.wanted = static_cast<std::uint64_t>(exact);
+    left -= share.wanted;
+    remainders.emplace_back(static_cast<long double>(share.wanted) - exact, label);
+  }
+  std::ranges::sort(remainders);
+  for (std::uint64_t i = 0; i < left; ++i) ++shares[remainders.at(i).second].wanted;
+
+  const EpochOrder order(seed, 0, labels.size());
+  std::vector<std::uint64_t> drawn;
+  for (std::uint64_t i = 0; drawn.size() < count; ++i) {
+    const std::uint64_t row = order.sample_at(i);
+    Share& share = shares[labels[row]];
+    if (share.wanted == 0) continue;
+    --share.wanted;
+    drawn.push_back(row);
+  }
+  std::ranges::sort(drawn);
+  return drawn;
+}
+
 /// Gives every input its splits: all of train, or train and val.
 void split_training_rows(const PrepareOptions& options, PrepareInput& input) {
   const std::uint64_t rows = input.source->rows();
@@ -92,7 +133,10 @@ void split_training_rows(const PrepareOptions& options, PrepareInput& input) {
                       "'train' 0 samples; take fewer",
                       *options.val_random, rows));
     }
-    input.drawn = draw_rows(options.seed, rows, *options.val_random);
+    const bool has_labels = input.source->has_labels();
+    input.drawn = has_labels ? draw_rows_of_labels(options.seed, input.source->all_labels(),
+                                                   *options.val_random)
+                             : draw_rows(options.seed, rows, *options.val_random);
     input.splits = {{"train", rows - input.drawn.size()}, {"val", input.drawn.size()}};
     return;
   }
@@ -110,7 +154,7 @@ std::vector<PrepareInput> open_files(const PrepareOptions& options, const fs::pa
   source_options.channels_last = options.channels_last;
   source_options.scratch = scratch;
   const auto open = [&](const std::vector<fs::path>& paths, const std::vector<fs::path>& labels) {
-    auto source = with_labels(open_sources(paths, source_options), labels);
+    auto source = with_labels(open_sources(paths, source_options), labels, scratch);
     if (source_options.class_names.empty()) source_options.class_names = source->class_names();
     return source;
   };

@@ -47,6 +47,9 @@ class SampleSource {
   /// @throws DataError naming file, row and remedy.
   virtual void next(std::uint64_t count, std::byte* samples, std::int64_t* labels) = 0;
 
+  /// The labels of all rows, ahead of their samples, if has_labels(). @throws DataError.
+  virtual std::vector<std::int64_t> all_labels() { return {}; }
+
  protected:
   std::vector<Index> sample_shape_;
   ElementType type_ = ElementType::uint8;
@@ -68,20 +71,23 @@ struct SourceOptions {
   bool class_folders = false;            // labels are the first folders of the images' paths
   std::vector<std::string> class_names;  // of another split: names and order; empty: sorted
   bool channels_last = false;            // arrays are (N, H, W, C)
-  std::filesystem::path scratch;         // where archives are unpacked; empty: the system's place
+  std::filesystem::path scratch;         // where files are unpacked; empty: the system's place
 };
 
 /// A file or folder of any known format, found by the extension, then by the first bytes.
+/// FILE:NAME is an array inside an .npz or HDF5 file.
 /// @throws DataError naming the path and what was expected.
 std::unique_ptr<SampleSource> open_source(const std::filesystem::path& path,
                                           const SourceOptions& options);
 /// Several, one after another; @throws DataError naming both files if shapes or types differ.
 std::unique_ptr<SampleSource> open_sources(const std::vector<std::filesystem::path>& paths,
                                            const SourceOptions& options);
-/// `source` with the labels of these IDX or .npy files instead of its own.
+/// `source` with the labels of these files of integers instead of its own.
+/// @param scratch  where they are unpacked; empty: the system's place
 /// @throws DataError if there are not as many labels as samples.
 std::unique_ptr<SampleSource> with_labels(std::unique_ptr<SampleSource> source,
-                                          const std::vector<std::filesystem::path>& labels);
+                                          const std::vector<std::filesystem::path>& labels,
+                                          const std::filesystem::path& scratch = {});
 
 /// "images", "toy:NAME" or "flow[:D]" (see PrepareOptions); sample i depends on (seed, i) alone.
 /// @throws UsageError naming the choices.

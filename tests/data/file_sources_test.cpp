@@ -139,10 +139,10 @@ TEST(Sources, NameAMissingFileAndAnUnknownFormat) {
   const path image = write_file(directory.path() / "one.pgm", test::pgm(2, 2, "abcd"));
 
   EXPECT_THAT(data_error(directory.path() / "absent.npy"), HasSubstr("absent.npy: no such file"));
-  const path table = write_file(directory.path() / "x.csv", "a,b\n1,2\n");
+  const path table = write_file(directory.path() / "x.mat", "MATLAB");
 
   EXPECT_THAT(data_error(unknown), HasSubstr("numpy.loadtxt('notes.txt'"));
-  EXPECT_THAT(data_error(table), HasSubstr("numpy.loadtxt('x.csv', delimiter=',', skiprows=1)"));
+  EXPECT_THAT(data_error(table), HasSubstr("scipy.io.loadmat('x.mat')"));
   EXPECT_THAT(data_error(write_file(directory.path() / "what.xyz", "hello")),
               HasSubstr("unknown format"));
   EXPECT_THAT(data_error(image), HasSubstr("a single image"));

@@ -75,6 +75,18 @@ class Tables(faults.Test):
                                delta=0.2)
 
 
+    def test_a_split_of_one_row_loses_nothing_in_single_precision(self):
+        values = numpy.random.default_rng(4).normal(size=(200, 3))
+        result = self.prepare(values, "--val-last", 50, test=values[:1])
+        self.assertEqual(result.code, 0, str(result))
+
+    def test_labels_beyond_the_largest_integer_are_refused(self):
+        numpy.save(self.folder / "labels.npy", numpy.full(200, 2**63 + 1, dtype=numpy.uint64))
+        result = self.prepare(self.normal(200), "--labels", self.folder / "labels.npy")
+        self.assertEqual((result.code, len(result.errors())), (3, 1), str(result))
+        self.assertIn("label 0 is 9223372036854775809", result.errors()[0])
+
+
 class Memory(faults.Test):
     def test_a_batch_larger_than_the_data_takes_no_memory(self):
         directory = self.folder / "run"
@@ -85,6 +97,17 @@ class Memory(faults.Test):
             words = ["-c", script, support.PROGRAM, *words, "--data", self.data, *large]
             result = run(*words, program="sh")
             self.assertEqual(result.code, 0, str(result))
+
+
+    def test_the_size_that_an_image_claims_is_not_believed(self):
+        (self.folder / "images").mkdir()
+        for name in ("a", "b"):
+            (self.folder / "images" / f"{name}.pgm").write_bytes(b"P5 65500 65500 255\n")
+        words = ["prepare", "--output", self.folder / "data", "--train", self.folder / "images"]
+        script = f'ulimit -v {2 << 20}; exec "$0" "$@"'  # the pixels would take 4 GiB
+        result = run("-c", script, support.PROGRAM, *words, "--val-last", 1, program="sh")
+        self.assertEqual(result.code, 3, str(result))
+        self.assertIn("a.pgm: damaged image", result.err)
 
 
 class Folders(faults.Test):

@@ -15,6 +15,7 @@
 #include "data/image_store.hpp"
 #include "data/sample_files.hpp"
 #include "data/shard_writer.hpp"
+#include "data/unpack.hpp"
 #include "image/decode.hpp"
 #include "image/exif_orientation.hpp"
 #include "relgrad/core/log.hpp"
@@ -77,19 +78,29 @@ void read_labels(LabelSource& source) {
 void read_idx(const std::string& bytes) {
   const MemoryFile file(bytes);
   try {
-    read_labels(*open_idx_labels(file.path()));
+    read_labels(*read_idx_labels(std::make_unique<InputFile>(file.path())));
   } catch (const Error&) {
-    read_all(*open_idx(file.path()));
+    read_all(*relgrad::read_idx(std::make_unique<InputFile>(file.path())));
   }
 }
 
 void read_npy(const std::string& bytes) {
   const MemoryFile file(bytes);
   try {
-    read_labels(*open_npy_labels(file.path()));
+    read_labels(*read_npy_labels(std::make_unique<InputFile>(file.path())));
   } catch (const Error&) {
-    read_all(*open_npy(file.path()));
+    read_all(*relgrad::read_npy(std::make_unique<InputFile>(file.path())));
   }
+}
+
+void read_csv(const std::string& bytes) {
+  const MemoryFile file(bytes);
+  read_all(*relgrad::read_npy(unpack_csv(file.path(), {})));
+}
+
+void read_npz(const std::string& bytes) {
+  const MemoryFile file(bytes);
+  read_all(*relgrad::read_npy(unpack_npz(file.path(), "", {})));
 }
 
 void read_cifar(const std::string& bytes) {
@@ -292,6 +303,16 @@ std::vector<Reader> make_readers() {
         npy(">i2", "(3,)", std::string("\0\1\0\2\0\3", 6)), npy("<f2", "(1, 2)", "abcd"),
         gz(npy("|u1", "(2, 3)", "abcdef"))},
        read_npy,
+       nullptr},
+      {"csv",
+       {"a,b\n1.5,-2e3\n+3,4\n", "0;1\r\n255;7\r\n", "\xEF\xBB\xBF\"x y\"\t\"z\"\n 1.5 \t\"2\"\n",
+        gz("1,2\n3.5,4\n")},
+       read_csv,
+       nullptr},
+      {"npz",
+       {zip_bytes("x.npy", npy("<f4", "(3, 2)", test::raw(std::vector<float>(6, 1.5F)))),
+        zip_bytes("y.npy", npy("|u1", "(2, 3)", "abcdef"))},
+       read_npz,
        nullptr},
       {"cifar", {std::string(1, '\3') + pattern_bytes(3072)}, read_cifar, nullptr},
       {"pnm",
