@@ -3,9 +3,14 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
+#include <map>
 #include <optional>
+#include <vector>
 
+#include "commands/outlier_scores.hpp"
 #include "commands/score_file.hpp"
 #include "commands/stop_at_once.hpp"
 #include "data/progress.hpp"
@@ -131,13 +136,6 @@ int print(const EvaluateOptions& options, const Task& task, const Evaluation& ev
   return 0;
 }
 
-/// Every rank's scores into one array: rows are disjoint, so sums of zeros and values are the
-/// values.
-std::vector<double> gather_scores(std::vector<double> scores, const mpi::Communicator& comm) {
-  comm.allreduce_sum(std::span(scores));
-  return scores;
-}
-
 /// A dataset that says of which split and checkpoint it is.
 hdf5::DatasetPlan dataset_plan(const std::string& name, hdf5::Type type,
                                const std::vector<std::uint64_t>& shape,
@@ -147,6 +145,147 @@ hdf5::DatasetPlan dataset_plan(const std::string& name, hdf5::Type type,
           shape,
           {{{"step", {task.step}}},
            {{"split", options.split}, {"checkpoint", task.found.directory.string()}}}};
+}
+
+/// A number of every row.
+struct Column {
+  std::string name;
+  std::vector<double> values;
+  std::map<std::string, std::string> texts;  // attributes
+};
+
+/// Mean and standard deviation of finite values.
+struct Spread {
+  double mean = 0;
+  double deviation = 0;
+};
+
+Spread spread_of(const std::vector<double>& values) {
+  double count = 0;
+  Spread spread;
+  for (const double value : values) {
+    if (!std::isfinite(value)) continue;
+    count += 1;
+    spread.mean += (value - spread.mean) / count;
+  }
+  double squares = 0;
+  for (const double value : values) {
+    if (std::isfinite(value)) squares += (value - spread.mean) * (value - spread.mean);
+  }
+  spread.deviation = std::sqrt(squares / std::max(1.0, count - 1));
+  return spread;
+}
+
+/// |value - mean| / deviation over the reference, and these two as attributes.
+Column typicality(const std::string& name, const std::vector<double>& values,
+                  const std::vector<double>& reference) {
+  const Spread spread = spread_of(reference);
+  Column column{name, values, {}};
+  for (double& value : column.values) value = std::abs(value - spread.mean) / spread.deviation;
+  column.texts = {{"reference_mean", fmt::format("{:.17g}", spread.mean)},
+                  {"reference_deviation", fmt::format("{:.17g}", spread.deviation)}};
+  log_info(fmt::format("{}: reference {:.2f} +- {:.2f} nats (standard deviation)", name,
+                       spread.mean, spread.deviation));
+  return column;
+}
+
+std::vector<double> difference(std::vector<double> one, const std::vector<double>& other) {
+  for (std::size_t n = 0; n < one.size(); ++n) one[n] -= other[n];
+  return one;
+}
+
+/// The data set that the model was trained on, as --reference names it.
+DatasetInfo open_reference(const std::string& directory, const Task& task,
+                           const mpi::Communicator& comm) {
+  DatasetInfo data;
+  mpi::together(comm, [&] {
+    data = read_dataset_info(directory);
+    const DatasetInfo trained_on = data_of(task.found);
+    if (data.dimension != trained_on.dimension || data.type != trained_on.type) {
+      throw DataError(
+          fmt::format("--reference: {} has {} dimensions of {}, the model {} of {}; name "
+                      "the data set that it was trained on",
+                      directory, data.dimension, name_of(data.type), trained_on.dimension,
+                      name_of(trained_on.type)));
+    }
+    if (data.split("val").rows < 2) {
+      throw DataError(
+          fmt::format("--reference: {} has {} samples in its split val; 2 are needed at least, "
+                      "with which those "
+                      "of --data are compared",
+                      directory, data.split("val").rows));
+    }
+    if (data.identity != trained_on.identity) {
+      log_warning(
+          fmt::format("--reference: {} is not the data set that the model was trained on "
+                      "('{}')",
+                      directory, trained_on.name));
+    }
+  });
+  check_same_data(data, directory, comm);
+  return data;
+}
+
+std::vector<Column> outlier_columns(const ScoreOptions& options, const Task& task,
+                                    const mpi::Communicator& comm, Evaluation& evaluation) {
+  const std::string directory = options.reference.empty() ? options.data : options.reference;
+  const DatasetInfo data = open_reference(directory, task, comm);
+  const SplitReader split = open_split(options, task, comm);
+  std::optional<SplitReader> reference;
+  mpi::together(comm, [&] { reference.emplace(directory, data, "val"); });
+  EvaluationRequest of_reference = request_of(options);
+  of_reference.split = "val";
+
+  return with_model(options, task, comm, [&]<class T>(const Model<T>& model) {
+    Evaluation ignored;
+    const OutlierStatistics normal =
+        outlier_statistics(model, *reference, of_reference, comm, ignored);
+    const OutlierStatistics found =
+        outlier_statistics(model, split, request_of(options), comm, evaluation);
+    const Products products(parse_product_backend(options.products));
+    const Model<T> baseline = closed_form_baseline<T>(data, directory, products, comm);
+    const auto ratio = [&](const SplitReader& rows, const EvaluationRequest& request,
+                           const OutlierStatistics& of_model) {
+      const OutlierStatistics closed = outlier_statistics(baseline, rows, request, comm, ignored);
+      return difference(of_model.log_likelihood, closed.log_likelihood);
+    };
+    const std::vector<double> normal_ratio = ratio(*reference, of_reference, normal);
+    const std::vector<double> found_ratio = ratio(split, request_of(options), found);
+    return std::vector<Column>{
+        {"/log_likelihood", found.log_likelihood, {{"unit", "nats"}}},
+        typicality("/typicality", found.log_likelihood, normal.log_likelihood),
+        {"/latent_log_density", found.latent_log_density, {}},
+        {"/latent_anderson_darling", found.latent_anderson_darling, {}},
+        {"/log_ratio", found_ratio, {{"unit", "nats"}}},
+        typicality("/log_ratio_typicality", found_ratio, normal_ratio)};
+  });
+}
+
+std::vector<Column> likelihood_column(const ScoreOptions& options, const Task& task,
+                                      const mpi::Communicator& comm, Evaluation& evaluation) {
+  std::vector<double> nats(task.dataset.split(options.split).rows, 0.0);
+  const auto take = [&](std::uint64_t begin, std::span<const double> part) {
+    std::ranges::copy(part, nats.begin() + static_cast<std::ptrdiff_t>(begin));
+  };
+  evaluation = evaluate_task(options, task, comm, take);
+  comm.allreduce_sum(std::span(nats));  // exact: one rank has a row's value, the others 0
+  return {{"/log_likelihood", nats, {{"unit", "nats"}}}};
+}
+
+void write_columns(const ScoreOptions& options, const Task& task,
+                   const std::vector<Column>& columns) {
+  std::vector<hdf5::DatasetPlan> plans;
+  for (const Column& column : columns) {
+    plans.push_back(
+        dataset_plan(column.name, hdf5::Type::float64, {column.values.size()}, options, task));
+    plans.back().attributes.integers["draws"] = {options.draws};
+    plans.back().attributes.texts.insert(column.texts.begin(), column.texts.end());
+  }
+  ScoreFile file(options.output, "--output", plans);
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    file.write(i, 0, columns[i].values.data(), columns[i].values.size() * sizeof(double));
+  }
+  file.commit();
 }
 
 }  // namespace
@@ -165,24 +304,15 @@ int score(const ScoreOptions& options, const mpi::Communicator& comm) {
     if (comm.is_root()) refuse_existing(options.output, "--output");
   });
   const Task task = open_task(options, comm);
-  const std::uint64_t rows = task.dataset.split(options.split).rows;
-  std::vector<double> nats(rows, 0.0);
-  const auto take = [&](std::uint64_t begin, std::span<const double> part) {
-    std::ranges::copy(part, nats.begin() + static_cast<std::ptrdiff_t>(begin));
-  };
-  const Evaluation evaluation = evaluate_task(options, task, comm, take);
-  nats = gather_scores(std::move(nats), comm);
+  Evaluation evaluation;
+  const std::vector<Column> columns = options.ood
+                                          ? outlier_columns(options, task, comm, evaluation)
+                                          : likelihood_column(options, task, comm, evaluation);
   mpi::together(comm, [&] {
-    if (!comm.is_root()) return;
-    hdf5::DatasetPlan plan =
-        dataset_plan("/log_likelihood", hdf5::Type::float64, {rows}, options, task);
-    plan.attributes.integers["draws"] = {options.draws};
-    plan.attributes.texts["unit"] = "nats";
-    ScoreFile file(options.output, "--output", {plan});
-    file.write(0, 0, nats.data(), rows * sizeof(double));
-    file.commit();
+    if (comm.is_root()) write_columns(options, task, columns);
   });
-  log_info(fmt::format("{} log-likelihoods in {}", rows, options.output));
+  log_info(fmt::format("{} log-likelihoods{} in {}", columns.front().values.size(),
+                       options.ood ? " and scores of outliers" : "", options.output));
   return print(options, task, evaluation, comm);
 }
 

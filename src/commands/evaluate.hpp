@@ -25,10 +25,13 @@ struct EvaluateOptions {
 int evaluate(const EvaluateOptions& options, const mpi::Communicator& comm);
 
 struct ScoreOptions : EvaluateOptions {
-  std::string output;  // .h5 file to make
+  std::string output;     // .h5 file to make
+  bool ood = false;       // also scores of outliers
+  std::string reference;  // data set that the model was trained on; empty: `data`
 };
 
-/// Collective. Writes the log-likelihood of every sample. @throws Error on every rank together.
+/// Collective. Writes the log-likelihood of every sample, and scores of outliers where wanted.
+/// @throws Error on every rank together.
 int score(const ScoreOptions& options, const mpi::Communicator& comm);
 
 struct EncodeOptions : EvaluateOptions {  // draws: 1, no json
