@@ -2,27 +2,41 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, List, Mapping, Sequence
+from typing import Any, List, Mapping, Optional, Sequence
 
+from .conditional import Conditional
 from .latent import Latent
 from .layers import Layer, Shape, make_layer
 
 
 class Flow:
-    """`layers`: the manifest's list of kinds and settings; `tensors`: the parameters of each, by name."""
+    """`layers`: the manifest's list of kinds and settings; `tensors`: the parameters of each, by name; `classes`: those
+    of the classes of a conditional flow."""
 
     def __init__(self, ops, shape: Shape, layers: Sequence[Mapping[str, Any]], tensors: Sequence[Mapping[str, Any]],
-                 latent: str):
+                 latent: str, classes: Optional[Mapping[str, Any]] = None):
         self.ops, self.shape, self.latent = ops, shape, Latent(ops, latent)
         self.layers: List[Layer] = []
         for spec, own in zip(layers, tensors):
             self.layers.append(make_layer(ops, spec, shape, own, self.latent))
             shape = self.layers[-1].out
         self.last_shape = shape
+        self.conditional = Conditional(ops, self.latent, classes) if classes else None
 
     def forward(self, x):
         """Of x [n, D]: the latent vector [n, D], in the order in which its parts leave the flow, and the
-        log-likelihood [n] without log_abs_det, nats."""
+        log-likelihood [n] without log_abs_det, nats; of a conditional flow, the one summed over classes."""
+        z, total, last = self._through_layers(x)
+        if self.conditional is None:
+            return z, total + self.latent.log_density(last)
+        return z, total + self.conditional.mixture(self.conditional.log_density(last))
+
+    def forward_by_class(self, x):
+        """Of a conditional flow: log-likelihoods given the class [K, n], without log_abs_det, nats."""
+        _, total, last = self._through_layers(x)
+        return total + self.conditional.log_density(last)
+
+    def _through_layers(self, x):
         x = x.reshape(len(x), *self.shape)
         total, left = 0.0, []
         for layer in self.layers:
@@ -31,7 +45,7 @@ class Flow:
             if latent is not None:
                 left.append(latent)
         last = x.reshape(len(x), -1)
-        return self.ops.concatenate([*left, last], 1), total + self.latent.log_density(last)
+        return self.ops.concatenate([*left, last], 1), total, last
 
     @functools.cached_property
     def log_abs_det(self):

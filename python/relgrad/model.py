@@ -57,29 +57,77 @@ class Model:
         self.tables = checkpoint.tensors("transform/")
         tensors = [{name: ops.array(values) for name, values in own.items()} for own in self.tensors]
         self._ops = ops
-        self._flow = Flow(ops, self.shape, state["layers"], tensors, state["latent"])
+        #: K, the number of classes of a conditional model; 0 of others.
+        self.classes: int = state.get("classes", 0)
+        self.class_tensors = checkpoint.tensors("latent/") if self.classes else {}
+        of_classes = {name: ops.array(values) for name, values in self.class_tensors.items()}
+        self._flow = Flow(ops, self.shape, state["layers"], tensors, state["latent"], of_classes)
         self._transform = make_transform(ops, state["transform"], self.is_8_bit, self.tables, self.dimension)
 
     # Densities
 
-    def log_prob(self, x, *, draws: int = 1, seed: int = 1, first_row: int = 0) -> numpy.ndarray:
+    def log_prob(self, x, *, label: Any = None, draws: int = 1, seed: int = 1, first_row: int = 0) -> numpy.ndarray:
         """log p(x) of every sample, nats, float64 [n].
 
         The density is over data units: for 8-bit data per unit of [0, 256), "pixel nats". It is what `relgrad score`
         computes, if x are the rows first_row, first_row + 1, ... of a split.
         draws: of dequantization noise, over which the log-likelihood is averaged; seed: of the noise.
+        label: of a conditional model, a class or an array of n classes: log p(x | label); None: log p(x), the sum over
+        classes by their share of the training samples.
         """
+        if label is not None:
+            by_class = self.class_log_prob(x, draws=draws, seed=seed, first_row=first_row)
+            return by_class[numpy.arange(len(by_class)), self._labels(label, len(by_class))]
+        return self._log_prob(x, draws, seed, first_row, lambda values: self._flow.forward(values)[1])
+
+    def class_log_prob(self, x, *, draws: int = 1, seed: int = 1, first_row: int = 0) -> numpy.ndarray:
+        """log p(x | k) of every sample and class of a conditional model, nats, float64 [n, K]."""
+        self._need_classes()
+        return self._log_prob(x, draws, seed, first_row, lambda values: self._flow.forward_by_class(values).T,
+                              (self.classes,))
+
+    def predict(self, x, **options: Any) -> numpy.ndarray:
+        """The most probable class of every sample by Bayes' rule, int64 [n]; options as of log_prob()."""
+        return (self.class_log_prob(x, **options) + numpy.log(self.prior)).argmax(axis=1)
+
+    def predict_proba(self, x, **options: Any) -> numpy.ndarray:
+        """p(k | x) of every sample and class, float64 [n, K]; options as of log_prob()."""
+        joint = self.class_log_prob(x, **options) + numpy.log(self.prior)
+        shares = numpy.exp(joint - joint.max(axis=1, keepdims=True))
+        return shares / shares.sum(axis=1, keepdims=True)
+
+    @property
+    def prior(self) -> numpy.ndarray:
+        """Of each class of a conditional model, its share of the training samples, float64 [K]."""
+        self._need_classes()
+        return self._flow.conditional.prior
+
+    def _need_classes(self) -> None:
+        if not self.classes:
+            raise RelgradError("the model has no classes, as train --conditional gives them")
+
+    def _labels(self, label: Any, count: int) -> numpy.ndarray:
+        self._need_classes()
+        labels = numpy.asarray(label)
+        if labels.shape not in ((), (count,)) or not numpy.issubdtype(labels.dtype, numpy.integer):
+            raise RelgradError(f"label: {label!r} is neither a class nor an array of {count} classes")
+        if labels.size and not (labels.min() >= 0 and labels.max() < self.classes):
+            raise RelgradError(f"label: reaches from {labels.min()} to {labels.max()}, "
+                               f"the classes are 0 ... {self.classes - 1}")
+        return numpy.broadcast_to(labels, (count,))
+
+    def _log_prob(self, x, draws: int, seed: int, first_row: int, forward, of_sample: Tuple[int, ...] = ()):
+        """Averaged over draws; `forward`: of transformed samples, [n, *of_sample]."""
         if draws < 1:
             raise RelgradError(f"draws: {draws}, must be at least 1")
         x = self._check(x)
         draws = draws if self._needs_noise(x) else 1  # without noise all are the same
-        total = numpy.zeros(len(x))
+        total = numpy.zeros((len(x), *of_sample))
         for rows in self._batches(len(x)):
             for draw in range(draws):
                 level, u = self._values(x[rows], first_row + rows.start, draw, seed)
                 values, log_slope = self._transform.forward(level, u)
-                _, log_likelihood = self._flow.forward(values)
-                total[rows] += (log_likelihood + log_slope) / draws
+                total[rows] += (forward(values).T + log_slope).T / draws
         return total + self.log_abs_det
 
     @property
@@ -131,14 +179,25 @@ class Model:
             values[rows] = self._transform.inverse(self._flow.inverse(z[rows], inverse == "learned"))
         return values.reshape(len(z), *self.sample_shape)
 
-    def sample(self, n: int = 1, *, seed: int = 1, temperature: float = 1.0, inverse: str = "exact") -> numpy.ndarray:
+    def sample(self, n: int = 1, *, label: Any = None, seed: int = 1, temperature: float = 1.0,
+               inverse: str = "exact") -> numpy.ndarray:
         """n samples, [n, *sample_shape], uint8 or float32: those that `relgrad sample --seed` draws.
 
+        label: of a conditional model, a class or an array of n classes; None: sample_labels(n, seed=seed).
         temperature: factor on the latent draws; inverse: as of decode().
         """
         z = self._flow.latent.sample(seed, 0, n, self.dimension, temperature)
+        if label is not None or self.classes:
+            labels = self.sample_labels(n, seed=seed) if label is None else self._labels(label, n)
+            begin = self.dimension - self._flow.last_shape.size
+            z[:, begin:] = self._flow.conditional.move(z[:, begin:], labels)
         values = self.decode(z, inverse=inverse)
         return values.astype(numpy.uint8 if self.is_8_bit else numpy.float32)
+
+    def sample_labels(self, n: int = 1, *, seed: int = 1) -> numpy.ndarray:
+        """The classes of sample(n, seed=seed) of a conditional model, int64 [n]."""
+        self._need_classes()
+        return self._flow.conditional.draw_labels(seed, n)
 
     # What is inside
 

@@ -130,6 +130,8 @@ class TorchFlow(torch.nn.Module):
             for name, values in tensors.items():
                 if name not in _WITHOUT_GRADIENT:
                     self.register_parameter(f"layer/{number}/{name}", torch.nn.Parameter(ops.array(values)))
+        for name in ("mean", "log_scale") if model.classes else ():
+            self.register_parameter(f"latent/{name}", torch.nn.Parameter(ops.array(model.class_tensors[name])))
 
     def forward(self, x):
         """log_prob(x)"""
@@ -169,4 +171,6 @@ class TorchFlow(torch.nn.Module):
         layers = self.model.description["layers"]
         tensors = [{name[len(f"layer/{i}/"):]: value for name, value in own.items() if name.startswith(f"layer/{i}/")}
                    for i in range(len(layers))]
-        return Flow(ops, self.model.shape, layers, tensors, self.model.description["latent"])
+        classes = {"prior": self.model.class_tensors["prior"], "mean": own["latent/mean"],
+                   "log_scale": own["latent/log_scale"]} if self.model.classes else {}
+        return Flow(ops, self.model.shape, layers, tensors, self.model.description["latent"], classes)

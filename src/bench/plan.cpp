@@ -147,7 +147,8 @@ Plan make_plan(const PlanOptions& options, const mpi::Communicator& comm) {
   Plan plan;
   const int started = comm.world_size();
   const int ranks = options.ranks == 0 ? started : static_cast<int>(options.ranks);
-  const FlowSpec spec = spec_of(bench_options(options), options.dim);
+  FlowSpec spec = spec_of(bench_options(options), options.dim);
+  spec.classes = options.classes;
   const FlowWork work = work_of(spec);
   plan.model = options.model.empty() ? fmt::format("D {}, {} layer{}", options.dim, options.layers,
                                                    options.layers == 1 ? "" : "s")

@@ -14,6 +14,7 @@ struct PlanOptions {
   std::int64_t layers = 2;
   std::string model;               // as train's --model; empty: by dim, layers and activation
   std::string sample = "1x28x28";  // of the model: channels x height x width
+  std::int64_t classes = 0;        // of a conditional model; 0: it is none
   std::int64_t batch_size = 100;   // GLOBAL
   std::int64_t ranks = 0;          // 0: as many as were started
   std::int64_t threads = 1;        // per rank

@@ -40,6 +40,8 @@ Command plan_command() {
                         "and --activation"),
             text_option("sample", options->sample, "CxHxW", "channels x height x width",
                         "shape of a sample of --model"),
+            number_option("classes", options->classes, from_zero, "",
+                          "number of classes, as of relgrad train --conditional; 0: none"),
             number_option("batch-size", options->batch_size,
                           Limits<std::int64_t>{.least = 1, .most = 1 << 24}, "samples",
                           "samples per step, of all ranks together"),

@@ -66,14 +66,16 @@ std::vector<Option> input_options(PrepareOptions& options) {
 }
 
 std::vector<Option> synthetic_options(PrepareOptions& options) {
-  const std::string range =
-      fmt::format("images | flow | flow:D | ica | ica:D | toy:NAME, NAME one of {}",
-                  fmt::join(toy_names(), " "));
+  const std::string range = fmt::format(
+      "images | flow | flow:D | ica | ica:D | ica-segments | ica-segments:D:SEGMENTS | "
+      "toy:NAME, NAME one of {}",
+      fmt::join(toy_names(), " "));
   return group("Synthetic data, instead of files",
                {text_option("synthetic", options.synthetic, "KIND", range,
                             "data drawn by the program; images: with structure; flow: a random "
                             "flow of known entropy; ica: mixed independent sources, kept in "
-                            "/sources; toy: a density in the plane"),
+                            "/sources; ica-segments: sources whose scales change from segment to "
+                            "segment, which are the labels; toy: a density in the plane"),
                 number_option("rows", options.rows, Limits<std::uint64_t>{.least = 1}, "rows",
                               "number of rows of the training split"),
                 number_option("seed", options.seed, Limits<std::uint64_t>{}, "",
@@ -101,8 +103,9 @@ Command prepare_command(const std::string& command_line) {
   command.name = "prepare";
   command.summary =
       "Writes a data set (HDF5 shards and dataset.json) from files or a random source.";
-  command.usage = {"--output DIR --train FILE ... [--val FILE | --val-last N] [--test FILE]",
-                   "--output DIR --synthetic images|flow[:D]|ica[:D]|toy:NAME [--rows N]"};
+  command.usage = {
+      "--output DIR --train FILE ... [--val FILE | --val-last N] [--test FILE]",
+      "--output DIR --synthetic images|flow[:D]|ica[:D]|ica-segments|toy:NAME [--rows N]"};
   const std::string fashion = "/usr/share/datasets/fashion-mnist";
   command.examples = {{"relgrad prepare --output data/images --synthetic images --rows 6000",
                        "small images, drawn by the program"},

@@ -42,6 +42,10 @@ Command sample_command() {
                             "take more than 256 MiB"),
               number_option("temperature", options->temperature, above(0.0), "",
                             "factor on the latent draws; below 1: samples closer to the mode"),
+              number_option("label", options->label,
+                            Limits<std::int64_t>{.least = -1, .most = 1 << 30}, "",
+                            "class of the samples of a conditional model; -1: each sample's class "
+                            "is drawn, as frequent as in the training split"),
               choice_option(
                   "inverse", options->inverse, {"exact", "learned"},
                   "inverse of linear layers and convolutions; exact: by LU, O(D^3) once for "

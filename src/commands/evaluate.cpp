@@ -13,6 +13,7 @@
 #include "commands/outlier_scores.hpp"
 #include "commands/score_file.hpp"
 #include "commands/stop_at_once.hpp"
+#include "data/labels.hpp"
 #include "data/progress.hpp"
 #include "evaluation/evaluation.hpp"
 #include "hdf5/file.hpp"
@@ -102,6 +103,19 @@ SplitReader open_split(const EvaluateOptions& options, const Task& task,
   return std::move(*split);
 }
 
+/// Labels of the split for a model of `classes` classes. Not collective.
+std::vector<Label> labels_of(const EvaluateOptions& options, const Task& task, Index classes) {
+  const std::vector<Label> labels = read_labels(options.data, task.dataset, options.split);
+  const auto others = std::ranges::count_if(labels, [&](Label label) { return label >= classes; });
+  if (others > 0) {
+    log_warning(
+        fmt::format("{}: {} of {} labels of split {} are none of the model's classes 0 ... {}; "
+                    "these samples do not count for the accuracy",
+                    options.data, others, labels.size(), options.split, classes - 1));
+  }
+  return labels;
+}
+
 EvaluationRequest request_of(const EvaluateOptions& options) {
   return {options.split, options.draws, options.batch_size, 0, options.seed};
 }
@@ -123,7 +137,12 @@ Evaluation evaluate_task(const EvaluateOptions& options, const Task& task,
                          const mpi::Communicator& comm, const ScoreSink& scores = nullptr) {
   const SplitReader split = open_split(options, task, comm);
   return with_model(options, task, comm, [&]<class T>(const Model<T>& model) {
-    return evaluate_split<T>(model, split, request_of(options), comm, scores);
+    EvaluationRequest request = request_of(options);
+    mpi::together(comm, [&] {
+      const Index classes = model.flow->classes();
+      if (classes > 0) request.labels = labels_of(options, task, classes);
+    });
+    return evaluate_split<T>(model, split, request, comm, scores);
   });
 }
 
@@ -147,11 +166,13 @@ hdf5::DatasetPlan dataset_plan(const std::string& name, hdf5::Type type,
            {{"split", options.split}, {"checkpoint", task.found.directory.string()}}}};
 }
 
-/// A number of every row.
+/// A number of every row, or `width` numbers.
 struct Column {
   std::string name;
   std::vector<double> values;
   std::map<std::string, std::string> texts;  // attributes
+  std::uint64_t width = 0;                   // [rows, width]; 0: [rows]
+  bool are_labels = false;                   // whole numbers
 };
 
 /// Mean and standard deviation of finite values.
@@ -180,7 +201,7 @@ Spread spread_of(const std::vector<double>& values) {
 Column typicality(const std::string& name, const std::vector<double>& values,
                   const std::vector<double>& reference) {
   const Spread spread = spread_of(reference);
-  Column column{name, values, {}};
+  Column column{name, values, {}, 0, false};
   for (double& value : column.values) value = std::abs(value - spread.mean) / spread.deviation;
   column.texts = {{"reference_mean", fmt::format("{:.17g}", spread.mean)},
                   {"reference_deviation", fmt::format("{:.17g}", spread.deviation)}};
@@ -235,6 +256,11 @@ std::vector<Column> outlier_columns(const ScoreOptions& options, const Task& tas
   mpi::together(comm, [&] { reference.emplace(directory, data, "val"); });
   EvaluationRequest of_reference = request_of(options);
   of_reference.split = "val";
+  if (flow_spec_of(task.found).classes > 0) {
+    log_warning(
+        "--ood: the model has classes; its tests of the latents compare them with the "
+        "density that all classes would share");
+  }
 
   return with_model(options, task, comm, [&]<class T>(const Model<T>& model) {
     Evaluation ignored;
@@ -252,38 +278,66 @@ std::vector<Column> outlier_columns(const ScoreOptions& options, const Task& tas
     const std::vector<double> normal_ratio = ratio(*reference, of_reference, normal);
     const std::vector<double> found_ratio = ratio(split, request_of(options), found);
     return std::vector<Column>{
-        {"/log_likelihood", found.log_likelihood, {{"unit", "nats"}}},
+        {"/log_likelihood", found.log_likelihood, {{"unit", "nats"}}, 0, false},
         typicality("/typicality", found.log_likelihood, normal.log_likelihood),
-        {"/latent_log_density", found.latent_log_density, {}},
-        {"/latent_anderson_darling", found.latent_anderson_darling, {}},
-        {"/log_ratio", found_ratio, {{"unit", "nats"}}},
+        {"/latent_log_density", found.latent_log_density, {}, 0, false},
+        {"/latent_anderson_darling", found.latent_anderson_darling, {}, 0, false},
+        {"/log_ratio", found_ratio, {{"unit", "nats"}}, 0, false},
         typicality("/log_ratio_typicality", found_ratio, normal_ratio)};
   });
 }
 
-std::vector<Column> likelihood_column(const ScoreOptions& options, const Task& task,
-                                      const mpi::Communicator& comm, Evaluation& evaluation) {
-  std::vector<double> nats(task.dataset.split(options.split).rows, 0.0);
-  const auto take = [&](std::uint64_t begin, std::span<const double> part) {
-    std::ranges::copy(part, nats.begin() + static_cast<std::ptrdiff_t>(begin));
+std::vector<Column> likelihood_columns(const ScoreOptions& options, const Task& task,
+                                       const mpi::Communicator& comm, Evaluation& evaluation) {
+  const std::uint64_t rows = task.dataset.split(options.split).rows;
+  const auto classes = static_cast<std::uint64_t>(flow_spec_of(task.found).classes);
+  std::vector<Column> columns{
+      {"/log_likelihood", std::vector<double>(rows), {{"unit", "nats"}}, 0, false}};
+  if (classes > 0) {
+    columns.push_back({"/class_log_likelihood",
+                       std::vector<double>(rows * classes),
+                       {{"unit", "nats"}},
+                       classes,
+                       false});
+    columns.push_back({"/predicted_label", std::vector<double>(rows), {}, 0, true});
+  }
+  const auto take = [&](std::uint64_t begin, const Scores& scores) {
+    const auto first = static_cast<std::ptrdiff_t>(begin);
+    std::ranges::copy(scores.nats, columns[0].values.begin() + first);
+    if (classes == 0) return;
+    const ConstMatrixMap<double>& by_class = scores.class_nats;
+    std::copy_n(by_class.data(), by_class.size(),
+                columns[1].values.begin() + first * by_class.rows());
+    std::ranges::copy(scores.predicted, columns[2].values.begin() + first);
   };
   evaluation = evaluate_task(options, task, comm, take);
-  comm.allreduce_sum(std::span(nats));  // exact: one rank has a row's value, the others 0
-  return {{"/log_likelihood", nats, {{"unit", "nats"}}}};
+  for (Column& column : columns) {
+    comm.allreduce_sum(std::span(column.values));  // exact: one rank has a row's value, others 0
+  }
+  return columns;
 }
 
 void write_columns(const ScoreOptions& options, const Task& task,
                    const std::vector<Column>& columns) {
   std::vector<hdf5::DatasetPlan> plans;
   for (const Column& column : columns) {
-    plans.push_back(
-        dataset_plan(column.name, hdf5::Type::float64, {column.values.size()}, options, task));
+    std::vector<std::uint64_t> shape{column.values.size()};
+    if (column.width > 0) shape = {column.values.size() / column.width, column.width};
+    plans.push_back(dataset_plan(column.name,
+                                 column.are_labels ? hdf5::Type::int64 : hdf5::Type::float64, shape,
+                                 options, task));
     plans.back().attributes.integers["draws"] = {options.draws};
     plans.back().attributes.texts.insert(column.texts.begin(), column.texts.end());
   }
   ScoreFile file(options.output, "--output", plans);
   for (std::size_t i = 0; i < columns.size(); ++i) {
-    file.write(i, 0, columns[i].values.data(), columns[i].values.size() * sizeof(double));
+    const std::vector<double>& values = columns[i].values;
+    if (columns[i].are_labels) {
+      const std::vector<std::int64_t> labels(values.begin(), values.end());
+      file.write(i, 0, labels.data(), labels.size() * sizeof(std::int64_t));
+    } else {
+      file.write(i, 0, values.data(), values.size() * sizeof(double));
+    }
   }
   file.commit();
 }
@@ -307,12 +361,15 @@ int score(const ScoreOptions& options, const mpi::Communicator& comm) {
   Evaluation evaluation;
   const std::vector<Column> columns = options.ood
                                           ? outlier_columns(options, task, comm, evaluation)
-                                          : likelihood_column(options, task, comm, evaluation);
+                                          : likelihood_columns(options, task, comm, evaluation);
   mpi::together(comm, [&] {
     if (comm.is_root()) write_columns(options, task, columns);
   });
-  log_info(fmt::format("{} log-likelihoods{} in {}", columns.front().values.size(),
-                       options.ood ? " and scores of outliers" : "", options.output));
+  const char* const more = options.ood          ? " and scores of outliers"
+                           : columns.size() > 1 ? ", those by class, predicted labels"
+                                                : "";
+  log_info(fmt::format("{} log-likelihoods{} in {}", columns.front().values.size(), more,
+                       options.output));
   return print(options, task, evaluation, comm);
 }
 

@@ -114,6 +114,10 @@ std::vector<ExportedTensor> exported_tensors(const checkpoint::Found& found) {
     });
     shape = syntax->out(shape);
   }
+  for_each("latent/", [&](const auto& entry, const std::string& tensor, Index rows, Index cols) {
+    tensors.push_back(exported(found, entry, "latent/" + tensor,
+                               cols == 1 ? Layout{{rows}} : Layout{{cols, rows}}));
+  });
   for_each("transform/", [&](const auto& entry, const std::string& table, Index rows, Index cols) {
     tensors.push_back(exported(found, entry, "transform/" + table,
                                cols == 1 ? Layout{{rows}} : Layout{{cols, rows}}));

@@ -84,8 +84,8 @@ OutlierStatistics outlier_statistics(const Model<T>& model, const SplitReader& s
                                      const mpi::Communicator& comm, Evaluation& result) {
   const std::vector<double> zeros(split.rows(), 0.0);
   OutlierStatistics all{zeros, zeros, zeros};
-  const auto take = [&](std::uint64_t begin, std::span<const double> nats) {
-    std::ranges::copy(nats, all.log_likelihood.begin() + static_cast<std::ptrdiff_t>(begin));
+  const auto take = [&](std::uint64_t begin, const Scores& scores) {
+    std::ranges::copy(scores.nats, all.log_likelihood.begin() + static_cast<std::ptrdiff_t>(begin));
   };
   const Latent latent = model.flow->latent();
   std::vector<double> z(static_cast<std::size_t>(model.flow->dimension()));

@@ -13,6 +13,7 @@
 #include "commands/stop_at_once.hpp"
 #include "data/progress.hpp"
 #include "hdf5/file.hpp"
+#include "model/latent_draws.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/escaped.hpp"
 #include "relgrad/core/files.hpp"
@@ -51,7 +52,8 @@ class Sampler {
   /// over the row group.
   MatrixMap<double> draw(Range samples) {
     const Index count = samples.size();
-    draw_latents(samples);
+    draw_latents(*model_->flow, options_->seed, samples, options_->temperature, labels(samples),
+                 MatrixMap<T>(own_z_.data(), own_z_.rows(), count));
     const Flow<T>& flow = *model_->flow;
     (*inverse_)(ConstMatrixMap<T>(own_z_.data(), own_z_.rows(), count),
                 MatrixMap<T>(own_x_.data(), own_x_.rows(), count));
@@ -65,6 +67,14 @@ class Sampler {
     model_->transform->inverse(ConstMatrixMap<T>(x.data(), x.rows(), count), values);
     check(x, count);
     return values;
+  }
+
+  /// Their classes; of a model that is not conditional, none.
+  std::vector<Label> labels(Range samples) const {
+    if (model_->flow->classes() == 0) return {};
+    if (options_->label < 0) return draw_labels(*model_->flow, options_->seed, samples);
+    return std::vector(static_cast<std::size_t>(samples.size()),
+                       static_cast<Label>(options_->label));
   }
 
   /// max |f(f^{-1}(z)) - z| over what was drawn, in latent units.
@@ -81,18 +91,6 @@ class Sampler {
     const Index ranks = flow.row_group() == nullptr ? 1 : flow.row_group()->size();
     constexpr Index room = Index{128} << 20U;
     return std::max<Index>(1, room / (ranks * std::max<Index>(1, numbers) * Index{sizeof(T)}));
-  }
-
-  /// own_z_ = this rank's coordinates.
-  void draw_latents(Range samples) {
-    Vector<T> z(model_->flow->dimension());
-    for (std::int64_t n = samples.begin; n < samples.end; ++n) {
-      const RandomStream stream(options_->seed, Purpose::sample_latent, 0,
-                                static_cast<std::uint64_t>(n));
-      sample_latent(model_->flow->latent(), stream, options_->temperature,
-                    std::span(z.data(), static_cast<std::size_t>(z.size())));
-      own_z_.col(n - samples.begin) = z.segment(model_->flow->own().begin, own_z_.rows());
-    }
   }
 
   void check(const Matrix<T>& x, Index count) {
@@ -120,6 +118,19 @@ class Sampler {
   double reconstruction_error_ = 0;
 };
 
+/// @throws UsageError
+void check_label(std::int64_t label, Index classes, const checkpoint::Found& found) {
+  if (label < 0 || label < classes) return;
+  if (classes == 0) {
+    throw UsageError(
+        fmt::format("--label: {} has no classes, as train --conditional gives them; "
+                    "leave it out",
+                    found.directory.string()));
+  }
+  throw UsageError(fmt::format("--label: {} is no class of the model; the classes are 0 ... {}",
+                               label, classes - 1));
+}
+
 /// Samples as they are kept: levels of 8-bit data, else numbers in single precision. Real-valued
 /// samples may overflow, far out in the latent space. @throws UsageError.
 Matrix<float> as_kept(const MatrixMap<double>& values, bool are_levels,
@@ -139,7 +150,7 @@ Matrix<float> as_kept(const MatrixMap<double>& values, bool are_levels,
 class SampleFile {
  public:
   /// @throws UsageError, DiskError
-  SampleFile(const SampleOptions& options, const DatasetInfo& data)
+  SampleFile(const SampleOptions& options, const DatasetInfo& data, bool has_labels)
       : path_(options.output),
         are_levels_(data.type == ElementType::uint8),
         dimension_(data.dimension) {
@@ -152,7 +163,9 @@ class SampleFile {
     plan.shape = {static_cast<std::uint64_t>(options.count),
                   static_cast<std::uint64_t>(data.dimension)};
     plan.attributes.integers["sample_shape"] = {data.sample_shape.begin(), data.sample_shape.end()};
-    numbers_.emplace(path_, "--output", std::vector<hdf5::DatasetPlan>{plan});
+    std::vector<hdf5::DatasetPlan> plans{plan};
+    if (has_labels) plans.push_back({"/labels", hdf5::Type::int64, {plan.shape.front()}, {}});
+    numbers_.emplace(path_, "--output", plans);
   }
 
   /// @param values  of samples first, first + 1, ..., one after another
@@ -168,6 +181,14 @@ class SampleFile {
       numbers_->write(0, static_cast<std::uint64_t>(first * dimension_) * sizeof(float),
                       values.data(), values.size_bytes());
     }
+  }
+
+  /// Classes of the same samples; a picture has no place for them.
+  void add_labels(std::int64_t first, const std::vector<Label>& labels) {
+    if (grid_ || labels.empty()) return;
+    const std::vector<std::int64_t> wide(labels.begin(), labels.end());
+    numbers_->write(1, static_cast<std::uint64_t>(first) * sizeof(std::int64_t), wide.data(),
+                    wide.size() * sizeof(std::int64_t));
   }
 
   void commit() {
@@ -238,7 +259,7 @@ double draw_into_file(const checkpoint::Found& found, const SampleOptions& optio
   std::optional<SampleFile> file;  // of root
   std::optional<Sampler<T>> sampler;
   mpi::together(comm, [&] {
-    if (comm.is_root()) file.emplace(options, data);
+    if (comm.is_root()) file.emplace(options, data, model.flow->classes() > 0);
     sampler.emplace(model, inverse, options, rounds.batch);
   });
   RowsToRoot to_root(comm, data.dimension);
@@ -255,7 +276,11 @@ double draw_into_file(const checkpoint::Found& found, const SampleOptions& optio
     });
     to_root.hand_over(
         rounds.of_ranks(round, together), {kept.data(), static_cast<std::size_t>(kept.size())},
-        [&](std::int64_t first, std::span<const float> values) { file->add(first, values); });
+        [&](std::int64_t first, std::span<const float> values) {
+          file->add(first, values);
+          const auto count = static_cast<std::int64_t>(values.size()) / data.dimension;
+          file->add_labels(first, sampler->labels({first, first + count}));
+        });
     if (comm.is_root()) {
       const Range last = rounds.of_group(round, rounds.groups - 1);
       progress.add(static_cast<std::uint64_t>(last.end - rounds.of_group(round, 0).begin));
@@ -287,6 +312,7 @@ int sample(const SampleOptions& options, const mpi::Communicator& comm) {
           "them; use --inverse exact",
           found.directory.string()));
     }
+    check_label(options.label, flow_spec_of(found).classes, found);
     if (comm.is_root()) refuse_existing(output, "--output");
     if (output.extension() == ".png" && !data.is_image()) {
       throw UsageError(

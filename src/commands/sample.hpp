@@ -15,6 +15,7 @@ struct SampleOptions {
   std::int64_t count = 64;
   std::int64_t batch_size = 128;  // samples of a rank at once
   double temperature = 1.0;       // latent draws are multiplied by it
+  std::int64_t label = -1;        // class of the samples; -1: drawn, each its own
   std::string inverse =
       "exact";  // exact: LU of every W | learned: the R of self-normalizing layers
   std::uint64_t seed = 1;

@@ -30,6 +30,8 @@ class SyntheticSource : public SampleSource {
  protected:
   SyntheticSource(std::uint64_t seed, std::uint64_t rows) : seed_(seed) { rows_ = rows; }
   virtual void fill(const RandomStream& stream, std::byte* sample) = 0;
+  /// The sample that comes next, or is being filled.
+  std::uint64_t row() const { return done_; }
 
  private:
   std::uint64_t seed_;
@@ -99,6 +101,51 @@ class IcaSource final : public SyntheticSource {
   PlantedIca ica_;
 };
 
+/// Independent sources behind a random flow, whose scales change from segment to segment: a time
+/// series for nonlinear ICA, which segments as labels make identifiable (Khemakhem et al. 2020,
+/// arXiv 1907.04809). The series runs through the segments in turn, again and again.
+class SegmentsSource final : public SyntheticSource {
+ public:
+  SegmentsSource(Index dimension, Index segments, std::uint64_t seed, std::uint64_t rows)
+      : SyntheticSource(seed, rows), flow_(seed, dimension), scales_(dimension, segments) {
+    type_ = ElementType::float32;
+    sample_shape_ = {dimension};
+    has_sources_ = true;
+    has_labels_ = true;
+    // log-uniform in [1/3, 3], of every source and segment
+    RandomStream(seed, Purpose::synthetic, 3, 0)
+        .uniform(std::span<double>(scales_.data(), static_cast<std::size_t>(scales_.size())));
+    scales_ = ((2 * scales_.array() - 1) * std::log(3.0)).exp();
+  }
+  void next(std::uint64_t count, std::byte* samples, std::int64_t* labels) override {
+    last_sources_.clear();
+    const std::uint64_t first = row();
+    SyntheticSource::next(count, samples, labels);
+    for (std::uint64_t i = 0; labels != nullptr && i < count; ++i) {
+      labels[i] = segment_of(first + i);
+    }
+  }
+
+ private:
+  static constexpr std::uint64_t segment_rows = 64;
+
+  Index segment_of(std::uint64_t row) const {
+    return static_cast<Index>(row / segment_rows) % scales_.cols();
+  }
+
+  void fill(const RandomStream& stream, std::byte* sample) override {
+    Vector<double> s(flow_.dimension());
+    stream.normal(std::span<double>(s.data(), static_cast<std::size_t>(s.size())));
+    s.array() *= scales_.col(segment_of(row())).array();
+    last_sources_.insert(last_sources_.end(), s.begin(), s.end());
+    const Vector<float> x = flow_.sample(s).cast<float>();
+    std::memcpy(sample, x.data(), static_cast<std::size_t>(x.size()) * sizeof(float));
+  }
+
+  RandomFlow flow_;
+  Matrix<double> scales_;  // D x segments
+};
+
 /// Grey images with structure at several scales: a linear gradient, three soft blobs, two strokes
 /// and pixel noise (deviation 4 levels). Neighbouring pixels are strongly dependent, as in
 /// photographs.
@@ -164,11 +211,12 @@ class ImagesSource final : public SyntheticSource {
   ImageSize size_;
 };
 
-/// D of "WORD:D"; `otherwise` of "WORD" alone.
-Index parse_dimension(const std::string& kind, Index otherwise) {
-  const std::size_t colon = kind.find(':');
+/// Number `place` of "WORD:0:1:..."; `otherwise` if there are fewer.
+Index parse_dimension(const std::string& kind, Index otherwise, int place = 0) {
+  std::size_t colon = kind.find(':');
+  for (; place > 0 && colon != std::string::npos; --place) colon = kind.find(':', colon + 1);
   if (colon == std::string::npos) return otherwise;
-  const std::string text = kind.substr(colon + 1);
+  const std::string text = kind.substr(colon + 1, kind.find(':', colon + 1) - colon - 1);
   Index dimension = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), dimension);
   constexpr Index largest = 16384;
@@ -195,8 +243,14 @@ std::unique_ptr<SampleSource> make_synthetic_source(const std::string& kind, std
   if (kind == "ica" || kind.starts_with("ica:")) {
     return std::make_unique<IcaSource>(parse_dimension(kind, 8), seed, rows);
   }
+  if (kind == "ica-segments" || kind.starts_with("ica-segments:")) {
+    return std::make_unique<SegmentsSource>(parse_dimension(kind, 8), parse_dimension(kind, 20, 1),
+                                            seed, rows);
+  }
   throw UsageError(
-      fmt::format("--synthetic {}: choose images, toy:NAME, flow[:D] or ica[:D]", kind));
+      fmt::format("--synthetic {}: choose images, toy:NAME, flow[:D], ica[:D] or "
+                  "ica-segments[:D[:SEGMENTS]]",
+                  kind));
 }
 
 }  // namespace relgrad

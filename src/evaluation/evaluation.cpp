@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numbers>
 #include <numeric>
+#include <utility>
 
 #include "core/stopwatch.hpp"
 #include "evaluation/reconstruction.hpp"
@@ -42,13 +43,19 @@ class Evaluator {
  public:
   Evaluator(const Model<T>& model, const SplitReader& split, const EvaluationRequest& request,
             double log_abs_det)
-      : model_(model),
+      : classification_(model.flow->classes()),
+        model_(model),
         split_(split),
         request_(request),
         log_abs_det_(log_abs_det),
         chosen_(chosen_rows(split.rows(), request)),
         workspace_(*model.flow, std::max<Index>(1, request.batch_size)),
-        x_(model.flow->dimension(), std::max<Index>(1, request.batch_size)) {}
+        x_(model.flow->dimension(), std::max<Index>(1, request.batch_size)) {
+    if (model.flow->classes() == 0) return;
+    for (const T probability : std::as_const(*model.flow).prior()) {
+      log_prior_.push_back(std::log(static_cast<double>(probability)));
+    }
+  }
 
   /// Mean over draws of log p(v) of rows [begin, end) of the chosen ones, nats; `logit` likewise,
   /// in logit space. Collective over a row group, whose ranks may bring different numbers of rows.
@@ -68,6 +75,7 @@ class Evaluator {
       }
       nats.assign(static_cast<std::size_t>(raw_.count), 0.0);
       logit.assign(static_cast<std::size_t>(raw_.count), 0.0);
+      class_nats_.setZero(model_.flow->classes(), raw_.count);
     });
     for (std::int64_t draw = 0; draw < request_.draws; ++draw) {
       const NoiseKey noise{request_.seed, Purpose::dequantize_eval,
@@ -84,10 +92,27 @@ class Evaluator {
       locally([&] {
         if (latent != nullptr && draw == 0) *latent = workspace_.latents();
         add_draw(noise, log_likelihood, nats, logit);
+        if (!log_prior_.empty()) add_class_draw(log_likelihood);
       });
     }
+    locally([&] {
+      if (!log_prior_.empty()) predict();
+    });
     return true;
   }
+  /// Of the rows of the last score().
+  Scores scores(const std::vector<double>& nats) const {
+    return {nats, {class_nats_.data(), class_nats_.rows(), class_nats_.cols()}, predicted_};
+  }
+  /// Counts the rows of the last score() that have a label among the model's classes.
+  void classify(const std::vector<double>& nats) {
+    for (std::size_t n = 0; n < predicted_.size() && !request_.labels.empty(); ++n) {
+      const Label label = request_.labels[raw_.sample_ids[n]];
+      if (label == no_label || label >= model_.flow->classes() || !std::isfinite(nats[n])) continue;
+      classification_.add(label, predicted_[n]);
+    }
+  }
+  Classification& classification() { return classification_; }
 
   /// Of the samples of the group in the last batch, those of this rank.
   Range own_samples() const { return workspace_.own_samples(); }
@@ -111,6 +136,29 @@ class Evaluator {
     }
   }
 
+  /// log p(x | k) = log p(x) + log p(k | x) - log prior_k
+  void add_class_draw(std::span<const double> log_likelihood) {
+    const ConstMatrixMap<T> posterior = workspace_.log_posterior();
+    const Index first = workspace_.own_samples().begin;
+    for (Index n = 0; n < class_nats_.cols(); ++n) {
+      for (Index k = 0; k < class_nats_.rows(); ++k) {
+        class_nats_(k, n) += (log_likelihood[static_cast<std::size_t>(n)] +
+                              static_cast<double>(posterior(k, first + n)) -
+                              log_prior_[static_cast<std::size_t>(k)]) /
+                             static_cast<double>(request_.draws);
+      }
+    }
+  }
+
+  void predict() {
+    predicted_.clear();
+    for (Index n = 0; n < class_nats_.cols(); ++n) {
+      predicted_.push_back(
+          most_probable_class(log_prior_, {class_nats_.col(n).data(), log_prior_.size()}));
+    }
+  }
+
+  Classification classification_;
   const Model<T>& model_;
   const SplitReader& split_;
   const EvaluationRequest& request_;
@@ -121,6 +169,10 @@ class Evaluator {
   std::vector<double> log_slope_;
   std::vector<double> logit_slope_;
   RawBatch raw_;
+  // Of a conditional model:
+  std::vector<double> log_prior_;
+  Matrix<double> class_nats_;  // K x rows
+  std::vector<Label> predicted_;
   std::optional<Error> trouble_;
 };
 
@@ -287,10 +339,17 @@ Evaluation evaluate_split(const Model<T>& model, const SplitReader& split,
   const auto take = [&](Range batch, const std::vector<double>& batch_nats,
                         const std::vector<double>& batch_logit) {
     add(block_sums, batch.begin, batch_nats, batch_logit, center);
-    if (scores) scores(static_cast<std::uint64_t>(batch.begin), batch_nats);
+    evaluator->classify(batch_nats);
+    if (scores) scores(static_cast<std::uint64_t>(batch.begin), evaluator->scores(batch_nats));
   };
   score_batches<T>(*evaluator, *model.flow, batching, comm, take, latents);
   Evaluation result = from_sums(total_of(block_sums, comm), center, split, request);
+  if (!request.labels.empty() && model.flow->classes() > 0) {
+    evaluator->classification().sum(comm);
+    if (evaluator->classification().samples() > 0) {
+      result.classification = evaluator->classification();
+    }
+  }
   result.log_abs_det_nats = log_abs_det;
   result.inverse_error = inverse_error(*model.flow);
   result.seconds = watch.seconds();
@@ -329,6 +388,7 @@ nlohmann::json to_json(const Evaluation& e, std::int64_t step) {
   }
   if (e.log_likelihood_logit_nats) json["log_likelihood_logit_nats"] = *e.log_likelihood_logit_nats;
   if (e.inverse_error) json["inverse_error"] = *e.inverse_error;
+  if (e.classification) json.update(to_json(*e.classification));
   return json;
 }
 
@@ -357,6 +417,7 @@ std::string describe(const Evaluation& e, Index dimension, bool is_8_bit) {
     text += fmt::format("  learned inverses        |RW - I| / sqrt(D) about {:.1e}\n",
                         *e.inverse_error);
   }
+  if (e.classification) text += describe(*e.classification);
   if (e.nonfinite > 0) {
     text += fmt::format(
         "  NOT FINITE              {} samples; they are left out of the mean, which is therefore "

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "evaluation/classification.hpp"
 #include "relgrad/mpi/communicator.hpp"
 #include "start/model.hpp"
 
@@ -22,6 +23,8 @@ struct Evaluation {
   std::optional<double> standard_error_bits_per_dim;
   double log_abs_det_nats = 0;          // sum_k log|det W_k|
   std::optional<double> inverse_error;  // of learned inverses (evaluation/reconstruction.hpp)
+  std::optional<Classification>
+      classification;  // of a conditional model, where samples have labels
   double seconds = 0;
 };
 
@@ -31,11 +34,20 @@ struct EvaluationRequest {
   std::int64_t batch_size = 500;  // samples of a rank at once
   std::int64_t samples = 0;       // rows drawn from the whole split; 0: all
   std::uint64_t seed = 1;
+  std::vector<Label> labels =
+      {};  // of all rows of the split, for Evaluation::classification; or none
 };
 
-/// Called per rank with the per-sample log-likelihoods (nats, data units) of rows
-/// [begin, begin + size), averaged over draws; null when only the sums are wanted.
-using ScoreSink = std::function<void(std::uint64_t begin, std::span<const double> nats)>;
+/// Log-likelihoods of some samples in nats, data units, averaged over draws.
+struct Scores {
+  std::span<const double> nats;       // log p(x); of a conditional model the sum over classes
+  ConstMatrixMap<double> class_nats;  // log p(x | k), K x n; K = 0: the model is not conditional
+  std::span<const Label> predicted;   // by Bayes' rule; n, or none
+};
+
+/// Called per rank with the scores of rows [begin, begin + size); null when only the sums are
+/// wanted.
+using ScoreSink = std::function<void(std::uint64_t begin, const Scores& scores)>;
 
 /// Called on every rank after every batch, collectively. @param rows  that each rank has scored in
 /// it; may be empty. @param latent  z = f(x) of this rank's rows, of the first draw; D x |rows|
@@ -48,7 +60,8 @@ template <class T>
 double shared_log_abs_det(const Flow<T>& flow, const mpi::Communicator& comm);
 
 /// Collective. log p(v) = log p_net(x) + log-slope of the transform, x = transform(v + noise); the
-/// noise is a function of (seed, draw, sample), the same for every number of ranks.
+/// noise is a function of (seed, draw, sample), the same for every number of ranks. A conditional
+/// model: p_net(x) = sum_k prior_k p_net(x | k).
 template <class T>
 Evaluation evaluate_split(const Model<T>& model, const SplitReader& split,
                           const EvaluationRequest& request, const mpi::Communicator& comm,

@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <utility>
 
+#include "model/conditional_latent_layer.hpp"
 #include "model/flow_layers.hpp"
 #include "model/latent_layer.hpp"
 #include "relgrad/core/error.hpp"
@@ -25,7 +28,7 @@ FlowSpec make_flow_spec(const SampleShape& sample, Index linear_layers, const La
                         const LayerSpec& last_activation, Latent latent, bool keeps_inverse) {
   const LayerSpec linear{"linear", keeps_inverse ? std::map<std::string, double>{{"inverse", 1}}
                                                  : std::map<std::string, double>{}};
-  FlowSpec spec{sample, latent, {}};
+  FlowSpec spec{sample, latent, {}, 0};
   for (Index k = 1; k <= linear_layers; ++k) {
     spec.layers.push_back(linear);
     const LayerSpec& after = k < linear_layers ? activation : last_activation;
@@ -70,6 +73,11 @@ std::vector<std::unique_ptr<Layer<T>>> make_layers(const FlowSpec& spec, Paramet
                       i, layer.kind()));
     }
   }
+  if (spec.classes > 0) {
+    layers.push_back(std::make_unique<ConditionalLatentLayer<T>>(store, shape, spec.latent,
+                                                                 spec.classes, row_group));
+    return layers;
+  }
   const Index size = row_group == nullptr ? shape.size() : row_group->own(shape.size()).size();
   layers.push_back(std::make_unique<LatentLayer<T>>(shape, size, spec.latent));
   return layers;
@@ -97,6 +105,27 @@ std::vector<const LinearLayer<T>*> Flow<T>::linear_layers() const {
   LinearLayers<T> linear;
   for (const auto& layer : layers_) layer->accept(linear);
   return {linear.found.begin(), linear.found.end()};
+}
+
+template <class T>
+std::span<T> Flow<T>::prior() {
+  return parameters_->values(parameters_->id_of(prior_name));
+}
+template <class T>
+std::span<const T> Flow<T>::prior() const {
+  return std::as_const(*parameters_).values(parameters_->id_of(prior_name));
+}
+
+template <class T>
+void Flow<T>::move_to_class(Label label, std::span<T> z) const {
+  const ParameterStore<T>& store = *parameters_;
+  const ConstMatrixMap<T> mean = store.matrix(store.id_of(mean_name));
+  const ConstMatrixMap<T> log_scale = store.matrix(store.id_of(log_scale_name));
+  const Range coordinates = own(mean.rows());
+  T* last = z.data() + static_cast<Index>(z.size()) - coordinates.size();
+  for (Index i = coordinates.begin; i < coordinates.end; ++i, ++last) {
+    *last = mean(i, label) + std::exp(log_scale(i, label)) * *last;
+  }
 }
 
 template <class T>

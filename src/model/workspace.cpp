@@ -18,7 +18,8 @@ Workspace<T>::Workspace(const Flow<T>& flow, Index capacity)
       layers_(flow.layer_count()),
       input_(rows_, capacity_),
       input_delta_(rows_, capacity_),
-      log_likelihood_(static_cast<std::size_t>(capacity_)) {
+      log_likelihood_(static_cast<std::size_t>(capacity_)),
+      labels_(static_cast<std::size_t>(flow.classes() > 0 ? capacity_ : 0), no_label) {
   Index scratch = 0;
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const LayerShape shape = flow.layer(i).shape();
@@ -45,7 +46,7 @@ void Workspace<T>::set_batch(Index batch) {
 }
 
 template <class T>
-bool Workspace<T>::load(const T* samples, Index count) {
+bool Workspace<T>::load(const T* samples, Index count, std::span<const Label> labels) {
   if (row_group_ == nullptr) {
     if (count < 0) return false;
     set_batch(count);
@@ -58,7 +59,27 @@ bool Workspace<T>::load(const T* samples, Index count) {
     row_group_->spread(ConstMatrixMap<T>(samples, dimension_, count), input());
   }
   std::ranges::fill(log_likelihood(), 0.0);
+  if (!labels_.empty()) load_labels(labels);
   return true;
+}
+
+template <class T>
+void Workspace<T>::load_labels(std::span<const Label> labels) {
+  const std::span<Label> all = std::span(labels_).first(static_cast<std::size_t>(batch_));
+  const std::span<Label> own = all.subspan(static_cast<std::size_t>(own_samples_.begin),
+                                           static_cast<std::size_t>(own_samples_.size()));
+  if (!labels.empty()) {
+    check_size("Workspace::load", "labels", static_cast<Index>(labels.size()), own_samples_.size());
+    std::ranges::copy(labels, own.begin());
+  } else {
+    std::ranges::fill(own, no_label);
+  }
+  if (row_group_ == nullptr) return;
+  // One rank has a sample's label, the others 0; no_label is -1.
+  std::vector<double> sums(all.size());
+  std::ranges::copy(own, sums.begin() + own_samples_.begin);
+  row_group_->sum(sums);
+  std::ranges::transform(sums, all.begin(), [](double label) { return static_cast<Label>(label); });
 }
 
 template <class T>
@@ -95,7 +116,14 @@ LayerPass<T> Workspace<T>::pass(std::size_t i) {
           MatrixMap<T>(latent, layer.leaves, batch_),
           MatrixMap<T>(latent + layer.leaves * batch_, layer.kept, batch_),
           MatrixMap<T>(scratch_.data(), layer.scratch, batch_),
-          log_likelihood()};
+          log_likelihood(),
+          std::span(labels_).first(labels_.empty() ? 0 : static_cast<std::size_t>(batch_))};
+}
+
+template <class T>
+ConstMatrixMap<T> Workspace<T>::log_posterior() {
+  const MatrixMap<T> kept = pass(layers_.size() - 1).kept;
+  return {kept.data(), kept.rows(), kept.cols()};
 }
 
 template <class T>

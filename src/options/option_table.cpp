@@ -152,6 +152,10 @@ Rows model_rows() {
              "", "a of the logit transform logit(a + (1 - 2a) u), u in (0, 1)", frozen),
       choice("latent", &O::latent, {"normal", "logistic", "hyperbolic-secant", "laplace"},
              "density of each latent coordinate", frozen),
+      boolean("conditional", &O::conditional,
+              "give every class of the data its own mean and scale of the latent density "
+              "(docs/labels.md)",
+              frozen),
       choice(
           "init", &O::init, {"identity", "orthogonal", "whitening", "kinked"},
           "initial weights; identity: with noise (--init-noise); orthogonal: random linear layers; "

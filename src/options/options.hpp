@@ -27,6 +27,7 @@ struct TrainOptions {
                                    // logit | standardize | none
   double logit_a = 1e-6;
   std::string latent = "normal";
+  bool conditional = false;       // every class has a mean and a scale of the latent density
   std::string init = "identity";  // identity | orthogonal | whitening | kinked
   double init_noise = 0.01;
   std::string precision = "float32";  // float32 | float64

@@ -26,7 +26,7 @@ constexpr std::array training_tags{
 constexpr std::array validation_tags{
     Tag{"bits_per_dim", "val/bits_per_dim"},
     Tag{"standard_error_bits_per_dim", "val/standard_error_bits_per_dim"},
-    Tag{"log_likelihood_pixel_nats", "val/log_likelihood_nats"},
+    Tag{"log_likelihood_pixel_nats", "val/log_likelihood_nats"}, Tag{"accuracy", "val/accuracy"},
     Tag{"inverse_error", "val/inverse_error"}};
 
 }  // namespace

@@ -100,6 +100,7 @@ void Metrics::write_evaluation(const RunState& state, const Evaluation& evaluati
   leave_out_seconds(evaluation.seconds);
   if (run_ == nullptr) return;
   json line = to_json(evaluation, state.step);
+  line.erase("confusion");
   line["kind"] = evaluation.split;
   line["epoch"] = state.epochs_done();
   line["samples_consumed"] = state.position.samples_consumed;

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 
+#include "data/labels.hpp"
 #include "options/option_file.hpp"
 #include "options/option_table.hpp"
 #include "relgrad/core/error.hpp"
@@ -347,6 +348,9 @@ DatasetInfo checked_dataset(const TrainOptions& options, int world_size) {
   if (train.rows < static_cast<std::uint64_t>(world_size)) {
     throw DataError(fmt::format("{}: {} training samples for {} ranks; start at most {} ranks",
                                 options.data, train.rows, world_size, train.rows));
+  }
+  if (options.conditional) {
+    dataset.class_rows = count_classes(options.data, read_labels(options.data, dataset, "train"));
   }
   return dataset;
 }

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <span>
 #include <vector>
 
+#include "model/latent_draws.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/files.hpp"
 #include "relgrad/core/log.hpp"
@@ -17,7 +19,16 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr Index count = 36;
+/// 36 images; of 4 ... 12 classes, as many of each class as there are classes: a class per row.
+Index grid_count(const FlowSpec& flow) {
+  return flow.classes >= 4 && flow.classes <= 12 ? flow.classes * flow.classes : 36;
+}
+
+std::vector<Label> class_per_row(Index classes) {
+  std::vector<Label> labels;
+  for (Index n = 0; n < classes * classes; ++n) labels.push_back(static_cast<Label>(n / classes));
+  return labels;
+}
 
 /// Floating-point operations of f^{-1} for the grid. Linear: LU, 2/3 D^3. Convolution: at most
 /// those of the LU of a banded matrix, 2 D (C W)^2. All others undo a sample like they do it.
@@ -30,7 +41,7 @@ double inverse_operations(const FlowSpec& flow) {
     const auto band = static_cast<double>(shape.channels * shape.width);
     if (layer.kind == "linear") operations += 2.0 / 3.0 * d * d * d;
     if (layer.kind == "conv") operations += 2 * d * band * band;
-    operations += static_cast<double>(count) * syntax->flops(layer, shape);
+    operations += static_cast<double>(grid_count(flow)) * syntax->flops(layer, shape);
     shape = syntax->out(shape);
   }
   return operations;
@@ -85,12 +96,13 @@ SampleGrids<T>::SampleGrids(const Model<T>& model, const DatasetInfo& dataset, s
                             std::optional<InverseKind> inverse, RunDirectory* run)
     : model_(&model), dataset_(&dataset), inverse_(inverse), run_(run) {
   if (run == nullptr || !inverse) return;
-  z_.resize(model.flow->dimension(), count);
-  for (Index n = 0; n < count; ++n) {
-    const RandomStream stream(seed, Purpose::sample_latent, 0, static_cast<std::uint64_t>(n));
-    sample_latent(model.flow->latent(), stream, 1.0,
-                  std::span(z_.col(n).data(), static_cast<std::size_t>(z_.rows())));
-  }
+  const Flow<T>& flow = *model.flow;
+  z_.resize(flow.dimension(), grid_count(flow.spec()));
+  const Range draws{0, z_.cols()};
+  draw_latents(flow, seed, draws, 1.0, {}, MatrixMap<T>(z_.data(), z_.rows(), z_.cols()));
+  if (flow.classes() == 0) return;
+  labels_ = z_.cols() == flow.classes() * flow.classes() ? class_per_row(flow.classes())
+                                                         : draw_labels(flow, seed, draws);
 }
 
 template <class T>
@@ -127,8 +139,13 @@ std::string SampleGrids<T>::draw(std::int64_t step) {
 /// z -> x = f^{-1}(z) -> v = transform^{-1}(x), as pixels.
 template <class T>
 std::string SampleGrids<T>::png() const {
-  Matrix<T> x(z_.rows(), z_.cols());
-  model_->flow->inverse(ConstMatrixMap<T>(z_.data(), z_.rows(), z_.cols()),
+  Matrix<T> z = z_;
+  for (std::size_t n = 0; n < labels_.size(); ++n) {  // means and scales move from step to step
+    model_->flow->move_to_class(labels_[n], std::span(z.col(static_cast<Index>(n)).data(),
+                                                      static_cast<std::size_t>(z.rows())));
+  }
+  Matrix<T> x(z.rows(), z.cols());
+  model_->flow->inverse(ConstMatrixMap<T>(z.data(), z.rows(), z.cols()),
                         MatrixMap<T>(x.data(), x.rows(), x.cols()), *inverse_);
   Matrix<double> values(x.rows(), x.cols());
   model_->transform->inverse(ConstMatrixMap<T>(x.data(), x.rows(), x.cols()),

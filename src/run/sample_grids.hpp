@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "options/options.hpp"
 #include "relgrad/data/dataset.hpp"
@@ -25,7 +26,8 @@ std::optional<InverseKind> sample_grid_inverse(const TrainOptions& options, cons
 template <class T>
 class SampleGrids {
  public:
-  /// Draws 36 latent vectors, those of `relgrad sample --seed SEED`. The model and `run` must
+  /// Draws 36 latent vectors, those of `relgrad sample --seed SEED`; of a model of 4 ... 12 classes
+  /// as many that each class has a row. The model and `run` must
   /// outlive it.
   /// @param run      null on ranks that do not write: they do nothing
   /// @param inverse  as sample_grid_inverse() has it
@@ -45,7 +47,8 @@ class SampleGrids {
   const DatasetInfo* dataset_;
   std::optional<InverseKind> inverse_;
   RunDirectory* run_;
-  Matrix<T> z_;  // D x 36
+  Matrix<T> z_;                // D x N, before they are taken to their classes
+  std::vector<Label> labels_;  // N, of a conditional model; otherwise none
   bool warned_ = false;
 };
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/log.hpp"
@@ -120,6 +121,17 @@ const nlohmann::json& model_state(const checkpoint::Found& found) {
   return found.manifest.at("state").at("model");
 }
 
+/// As frequent as in the training split.
+template <class T>
+void set_prior(Flow<T>& flow, const std::vector<std::uint64_t>& class_rows) {
+  const auto total =
+      static_cast<double>(std::accumulate(class_rows.begin(), class_rows.end(), std::uint64_t{0}));
+  std::ranges::transform(class_rows, flow.prior().begin(), [&](std::uint64_t rows) {
+    return static_cast<T>(static_cast<double>(rows) / total);
+  });
+  flow.prepare();
+}
+
 }  // namespace
 
 template <class T>
@@ -140,6 +152,7 @@ Model<T> build_model(const TrainOptions& options, const DatasetInfo& dataset,
   const bool is_later = options.init == "whitening" || options.init == "kinked";
   const std::string start = is_later ? "identity" : options.init;
   model.flow->initialize(parse_initialization(start), options.init_noise, options.seed);
+  if (spec.classes > 0) set_prior(*model.flow, dataset.class_rows);
   if (options.init == "kinked") start_kinked(model, options, train, comm);
   return model;
 }
@@ -150,20 +163,22 @@ nlohmann::json describe(const FlowSpec& flow, const TransformOptions& transform,
   for (const LayerSpec& layer : flow.layers) {
     layers.push_back({{"kind", layer.kind}, {"settings", layer.settings}});
   }
-  return {{"dimension", flow.dimension()},
-          {"latent", name_of(flow.latent)},
-          {"layers", layers},
-          {"precision", precision},
-          {"transform",
-           {{"kind", name_of(transform.kind)},
-            {"logit_a", transform.logit_a},
-            {"marginal_pseudo_count", transform.marginal_pseudo_count}}},
-          {"data",
-           {{"name", dataset.name},
-            {"sample_shape", dataset.sample_shape},
-            {"type", name_of(dataset.type)},
-            {"value_range", {dataset.value_min, dataset.value_max}},
-            {"identity", dataset.identity}}}};
+  nlohmann::json model = {{"dimension", flow.dimension()},
+                          {"latent", name_of(flow.latent)},
+                          {"layers", layers},
+                          {"precision", precision},
+                          {"transform",
+                           {{"kind", name_of(transform.kind)},
+                            {"logit_a", transform.logit_a},
+                            {"marginal_pseudo_count", transform.marginal_pseudo_count}}},
+                          {"data",
+                           {{"name", dataset.name},
+                            {"sample_shape", dataset.sample_shape},
+                            {"type", name_of(dataset.type)},
+                            {"value_range", {dataset.value_min, dataset.value_max}},
+                            {"identity", dataset.identity}}}};
+  if (flow.classes > 0) model["classes"] = flow.classes;
+  return model;
 }
 
 FlowSpec flow_spec_of(const checkpoint::Found& found) {
@@ -171,6 +186,7 @@ FlowSpec flow_spec_of(const checkpoint::Found& found) {
   FlowSpec spec;
   spec.sample = sample_shape_of(data_of(found));
   spec.latent = parse_latent(state.at("latent").get<std::string>());
+  spec.classes = state.value("classes", Index{0});  // older checkpoints have none
   for (const auto& layer : state.at("layers")) {
     spec.layers.push_back({layer.at("kind").get<std::string>(),
                            layer.at("settings").get<std::map<std::string, double>>()});

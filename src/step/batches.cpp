@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <future>
 #include <optional>
+#include <utility>
 
 #include "relgrad/core/partition.hpp"
 #include "relgrad/data/epoch_order.hpp"
@@ -35,6 +36,7 @@ struct BatchSource<T>::Impl {
   int rank;
   int world_size;
   bool prefetch;
+  std::vector<Label> labels;  // of all rows, or none
 
   PreparedBatch<T> current;
   PreparedBatch<T> next;
@@ -49,6 +51,10 @@ struct BatchSource<T>::Impl {
     batch.count = static_cast<Index>(rows.size());
     batch.global_count =
         static_cast<std::int64_t>(position.batch(static_cast<std::uint64_t>(batch_size)));
+    batch.labels.clear();
+    for (std::size_t n = 0; n < rows.size() && !labels.empty(); ++n) {
+      batch.labels.push_back(labels[rows[n]]);
+    }
     std::fill(batch.log_slope.begin(), batch.log_slope.end(), 0.0);
     transform->forward(raw, {seed, Purpose::dequantize_train, position.epoch()},
                        MatrixMap<T>(batch.x.data(), batch.x.rows(), batch.count),
@@ -68,7 +74,7 @@ struct BatchSource<T>::Impl {
 template <class T>
 BatchSource<T>::BatchSource(const SplitReader& train, const Transform<T>& transform,
                             std::uint64_t seed, std::int64_t batch_size, int rank, int world_size,
-                            bool prefetch)
+                            bool prefetch, std::vector<Label> labels)
     : impl_(std::make_unique<Impl>()) {
   impl_->train = &train;
   impl_->transform = &transform;
@@ -78,6 +84,7 @@ BatchSource<T>::BatchSource(const SplitReader& train, const Transform<T>& transf
   impl_->rank = rank;
   impl_->world_size = world_size;
   impl_->prefetch = prefetch;
+  impl_->labels = std::move(labels);
   for (PreparedBatch<T>* batch : {&impl_->current, &impl_->next}) {
     batch->x.resize(train.dimension(), capacity());
     batch->log_slope.resize(static_cast<std::size_t>(capacity()));

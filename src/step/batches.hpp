@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "relgrad/core/label.hpp"
 #include "relgrad/data/dataset.hpp"
 #include "relgrad/transform/transform.hpp"
 
@@ -34,14 +35,17 @@ struct PreparedBatch {
   std::vector<double> log_slope;  // of the transform, nats, per sample
   Index count = 0;
   std::int64_t global_count = 0;
+  std::vector<Label> labels;  // `count` of them, or none
 };
 
 template <class T>
 class BatchSource {
  public:
   /// @param prefetch  prepare the next batch on a thread of its own
+  /// @param labels    of all rows, or none
   BatchSource(const SplitReader& train, const Transform<T>& transform, std::uint64_t seed,
-              std::int64_t batch_size, int rank, int world_size, bool prefetch);
+              std::int64_t batch_size, int rank, int world_size, bool prefetch,
+              std::vector<Label> labels = {});
   ~BatchSource();
   BatchSource(const BatchSource&) = delete;
   BatchSource& operator=(const BatchSource&) = delete;

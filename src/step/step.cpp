@@ -41,8 +41,9 @@ StepStatus TrainStep<T>::look(const PreparedBatch<T>* batch, const StepWishes& w
   status.save = wishes.save ? 1 : 0;
   status.written = wishes.written ? 1 : 0;
   status.trouble = batch == nullptr ? 1 : 0;
-  const bool loaded = batch == nullptr ? workspace_.load(nullptr, -1)
-                                       : workspace_.load(batch->x.data(), batch->count);
+  const bool loaded = batch == nullptr
+                          ? workspace_.load(nullptr, -1)
+                          : workspace_.load(batch->x.data(), batch->count, batch->labels);
   if (loaded) {
     std::copy_n(batch->log_slope.begin(), batch->count, workspace_.own_log_likelihood().begin());
     forward(*flow_, workspace_);

@@ -31,9 +31,12 @@ void announce(const TrainOptions& options, const DatasetInfo& dataset, const Mod
   }
   log_info(fmt::format("{}: {} training samples, {} dimensions, {}", dataset.name,
                        dataset.split("train").rows, dataset.dimension, name_of(dataset.type)));
-  log_info(fmt::format("model: {} transform > {} > {} latent; {} parameters, {}",
+  const Index classes = model.flow->classes();
+  log_info(fmt::format("model: {} transform > {} > {} latent{}; {} parameters, {}",
                        name_of(model.transform->kind()), model_line(model.flow->spec().layers),
-                       name_of(model.flow->latent()), parameters, options.precision));
+                       name_of(model.flow->latent()),
+                       classes == 0 ? "" : fmt::format(" of each of {} classes", classes),
+                       parameters, options.precision));
   log_info(fmt::format("{} rank{} x {} thread{}, {} gradient, {} exchange{}", world_size,
                        world_size == 1 ? "" : "s", options.threads, options.threads == 1 ? "" : "s",
                        options.gradient, exchange.name(), sharing));

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/available_memory.hpp"
+#include "data/labels.hpp"
 #include "options/option_table.hpp"
 #include "relgrad/core/activity.hpp"
 #include "relgrad/core/error.hpp"
@@ -30,6 +31,16 @@ SplitReader open_split(const std::string& data, const DatasetInfo& dataset,
   mpi::together(comm, [&] { reader.emplace(data, dataset, split); });
   note_activity();
   return std::move(*reader);
+}
+
+/// Of every row; none where the model takes none, or there are none.
+std::vector<Label> labels_of(const TrainOptions& options, const DatasetInfo& dataset,
+                             const std::string& split, const mpi::Communicator& comm) {
+  std::vector<Label> labels;
+  mpi::together(comm, [&] {
+    if (options.conditional) labels = read_labels(options.data, dataset, split);
+  });
+  return labels;
 }
 
 /// No batch crosses an epoch: none has more samples than there are, whatever --batch-size says.
@@ -63,7 +74,8 @@ Trainer<T>::Trainer(const TrainOptions& options, const mpi::Communicator& comm,
       update_(make_update<T>(*model_.flow, *exchange_, products_, optimizer_options_of(options),
                              options.clip_norm, exact_terms_of(options))),
       source_(train_, *model_.transform, options.seed, options.batch_size, comm.rank(),
-              comm.world_size(), cores_available() > options.threads),
+              comm.world_size(), cores_available() > options.threads,
+              labels_of(options, dataset, "train", comm)),
       step_(*model_.flow, source_.capacity(), gradient_options_of(options, log_abs_det_.tracks()),
             *exchange_, *update_, comm),
       checkpoints_(options, dataset, model_, *exchange_,
@@ -78,7 +90,10 @@ Trainer<T>::Trainer(const TrainOptions& options, const mpi::Communicator& comm,
       progress_(comm.is_root()),
       stops_(options, run) {
   step_.watch(heartbeat_);
-  if (dataset.has_split("val")) val_.emplace(open_split(options.data, dataset, "val", comm));
+  if (dataset.has_split("val")) {
+    val_.emplace(open_split(options.data, dataset, "val", comm));
+    val_labels_ = labels_of(options, dataset, "val", comm);
+  }
   state_.position.rows = train_.rows();
   const auto n = static_cast<double>(train_.rows());
   total_samples_ = n * static_cast<double>(options.epochs);
@@ -346,7 +361,8 @@ Evaluation Trainer<T>::evaluate_now() {
   request.samples = options_.eval_samples;
   request.seed = options_.seed;
   request.batch_size = source_.capacity();
-  const auto beat = [this](std::uint64_t, std::span<const double>) {
+  request.labels = val_labels_;
+  const auto beat = [this](std::uint64_t, const Scores&) {
     heartbeat_.at(Place::validation);  // batch by batch: validations may be long
   };
   const Evaluation evaluation = evaluate_split(model_, *val_, request, comm_, beat);

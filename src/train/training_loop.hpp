@@ -99,6 +99,7 @@ class Trainer {
   Products products_;
   SplitReader train_;
   std::optional<SplitReader> val_;
+  std::vector<Label> val_labels_;
   Sharing<T> sharing_;
   Model<T> model_;
   std::unique_ptr<Exchange<T>> exchange_;

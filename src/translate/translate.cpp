@@ -28,7 +28,9 @@ LayerSpec activation_spec(const std::string& kind, const TrainOptions& options) 
   return {kind, {}};
 }
 
-FlowSpec flow_spec_of(const TrainOptions& options, const DatasetInfo& data) {
+namespace {
+
+FlowSpec unconditional_spec_of(const TrainOptions& options, const DatasetInfo& data) {
   const bool keeps_inverse = gradient_options_of(options).needs_kept_inverse();
   const SampleShape sample = sample_shape_of(data);
   if (options.model.empty()) {
@@ -43,11 +45,19 @@ FlowSpec flow_spec_of(const TrainOptions& options, const DatasetInfo& data) {
   for (const char* kind : {"spline", "smooth-leaky-relu", "leaky-tanh"}) {
     defaults[kind] = activation_spec(kind, options).settings;
   }
-  FlowSpec spec{sample, parse_latent(options.latent), parse_model_line(options.model, defaults)};
+  FlowSpec spec{sample, parse_latent(options.latent), parse_model_line(options.model, defaults), 0};
   for (LayerSpec& layer : spec.layers) {
     const auto syntax = std::ranges::find(layer_syntax(), layer.kind, &LayerSyntax::kind);
     if (keeps_inverse && syntax->learns_inverse) layer.settings["inverse"] = 1;
   }
+  return spec;
+}
+
+}  // namespace
+
+FlowSpec flow_spec_of(const TrainOptions& options, const DatasetInfo& data) {
+  FlowSpec spec = unconditional_spec_of(options, data);
+  if (options.conditional) spec.classes = static_cast<Index>(data.class_rows.size());
   return spec;
 }
 

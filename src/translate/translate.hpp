@@ -17,7 +17,8 @@ SampleShape sample_shape_of(const DatasetInfo& data);
 /// An element-wise layer of `kind` with the numbers that the options give it.
 LayerSpec activation_spec(const std::string& kind, const TrainOptions& options);
 
-/// The flow that --model or the short forms (--layers, --activation, ...) say.
+/// The flow that --model or the short forms (--layers, --activation, ...) say. With --conditional,
+/// data.class_rows are its classes.
 /// @throws UsageError
 FlowSpec flow_spec_of(const TrainOptions& options, const DatasetInfo& data);
 

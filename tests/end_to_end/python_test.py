@@ -39,6 +39,11 @@ CASES = {
     "real, standardized": (REAL, (*PLAIN, "standardize", "--activation", "leaky-tanh", "--precision", "float64"), 0),
     "real, as it is": (REAL, (*PLAIN, "none", "--latent", "laplace"), 0),
 }
+# With classes, too:
+CONDITIONAL = ("--conditional", "--model", "squeeze conv:3 spline:5:4 split:4 conv:3")
+CASES["conditional"] = (support.labelled(), (*CONDITIONAL, "--lr", 0.03), 0)
+CASES["conditional in double"] = (support.labelled(), ("--conditional", "--precision", "float64", "--latent", "logistic",
+                                                       "--exchange", "row"), 2)
 TRAINED = {}
 
 
@@ -100,6 +105,30 @@ class Model(support.Test):
                     self.assertLess((difference > 0).mean(), 1e-3)
                 else:
                     self.assertLess(difference.max(), 1e-4)
+
+    def test_classes_are_those_of_the_program(self):
+        for name in ("conditional", "conditional in double"):
+            with self.subTest(name):
+                data, run = trained(name)
+                must("score", "--run", run, "--data", data, "--draws", 2, "--output", self.folder / f"{name}.h5")
+                scores = {key: h5(self.folder / f"{name}.h5", key) for key in ("class_log_likelihood", "predicted_label")}
+                model, x, labels = relgrad.load(run), relgrad.data(data)["test"], relgrad.data(data).labels("test")
+
+                by_class = model.class_log_prob(x, draws=2)
+
+                numpy.testing.assert_allclose(by_class, scores["class_log_likelihood"], rtol=2e-6)
+                numpy.testing.assert_array_equal(model.predict(x, draws=2), scores["predicted_label"])
+                numpy.testing.assert_array_equal(model.log_prob(x, label=2, draws=2), by_class[:, 2])
+                numpy.testing.assert_array_equal(model.log_prob(x, label=labels, draws=2),
+                                                 by_class[numpy.arange(len(x)), labels])
+                numpy.testing.assert_allclose(model.predict_proba(x).sum(axis=1), 1)
+                self.assertEqual(model.class_log_prob(x[:0]).shape, (0, 3))
+                for words, options in ((("--label", 1), {"label": 1}), ((), {})):
+                    drawn = self.folder / f"{name}-{len(words)}.h5"
+                    must("sample", "--run", run, "--count", 25, "--seed", 3, "--output", drawn, *words)
+                    expected = model.sample(25, seed=3, **options).reshape(25, -1).astype(int)
+                    self.assertLessEqual(abs(h5(drawn, "samples").astype(int) - expected).max(), 1)
+                    numpy.testing.assert_array_equal(h5(drawn, "labels"), 1 if words else model.sample_labels(25, seed=3))
 
     def test_noise_is_that_of_the_program_for_every_draw_seed_and_row(self):
         data, run = trained("dense")
@@ -176,6 +205,8 @@ class Export(support.Test):
                     array = arrays.pop("layer/" + key.replace("R-transposed", "R"))
                     self.assertEqual(array.dtype, stored.dtype)
                     numpy.testing.assert_array_equal(array, in_order_of_numpy(key, stored, array.shape), err_msg=key)
+                for key, stored in model.checkpoint.tensors("latent/").items():
+                    numpy.testing.assert_array_equal(arrays.pop(f"latent/{key}").reshape(stored.shape), stored)
                 for key, stored in model.checkpoint.tensors("transform/").items():
                     numpy.testing.assert_array_equal(arrays.pop(f"transform/{key}").reshape(stored.shape), stored)
                 self.assertEqual(arrays, {})
@@ -292,6 +323,9 @@ class Refusals(support.Test):
                 ("reaches from -0.5", lambda: model.log_prob(levels - 0.5)),
                 (r"z has shape \(2, 3\)", lambda: model.decode(numpy.zeros((2, 3)))),
                 ("no learned inverses", lambda: model.sample(2, inverse="learned")),
+                ("the model has no classes", lambda: model.predict(levels)),
+                ("the model has no classes", lambda: model.sample(2, label=1)),
+                ("label: reaches from 3 to 3", lambda: relgrad.load(trained("conditional")[1]).log_prob(levels, label=3)),
                 ("draws: 0, must be at least 1", lambda: model.log_prob(levels, draws=0)),
                 ("neither float32 nor", lambda: relgrad.load(trained("dense")[1], precision="half")),
                 ("holds no usable checkpoint", lambda: relgrad.load(self.folder)),

@@ -39,6 +39,8 @@ struct DatasetInfo {
   std::optional<double> true_entropy_nats;  // of synthetic flow data: entropy of one sample
   std::vector<SplitInfo> splits;
   std::vector<std::string> class_names;  // of the labels 0, 1, ...; empty: not known
+  // Rows of each class of the training split; empty: nobody has counted them (data/labels.hpp).
+  std::vector<std::uint64_t> class_rows;
   std::string
       identity;  // hash over shapes and contents, whatever the shards: "is this the same data?"
   bool is_image() const { return sample_shape.size() == 3; }

@@ -13,6 +13,7 @@ struct FlowSpec {
   SampleShape sample;
   Latent latent = Latent::normal;
   std::vector<LayerSpec> layers;
+  Index classes = 0;  // each has a mean and a scale of the latent density of its own; 0: none
   Index dimension() const { return sample.size(); }
 };
 
@@ -42,6 +43,15 @@ class Flow {
   }
   Range own() const { return own(dimension()); }
   Latent latent() const { return spec_.latent; }
+  /// 0: the flow is not conditional.
+  Index classes() const { return spec_.classes; }
+  /// Of a conditional flow, one per class: how probable a class is before its sample is seen. Equal
+  /// numbers after initialize(). Call prepare() after a change.
+  std::span<T> prior();
+  std::span<const T> prior() const;
+  /// Takes a draw of the latent density to that of class `label`: z = mean + scale z, of the
+  /// coordinates of z that leave the flow last. @param z  the latent vector of one sample, |own()|
+  void move_to_class(Label label, std::span<T> z) const;
   /// The layers of the spec, and after them the latent density.
   std::size_t layer_count() const { return layers_.size(); }
   Layer<T>& layer(std::size_t i) { return *layers_[i]; }

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "relgrad/core/label.hpp"
 #include "relgrad/core/types.hpp"
 #include "relgrad/model/gradient_sink.hpp"
 #include "relgrad/model/shape.hpp"
@@ -40,6 +41,8 @@ struct LayerPass {
   MatrixMap<T> kept;                 // kept x B: written by forward(), read by backward()
   MatrixMap<T> scratch;              // scratch x B, of no particular value
   std::span<double> log_likelihood;  // B numbers, nats
+  // Of a conditional flow, B numbers; empty: no label is known.
+  std::span<const Label> labels = {};
 };
 
 /// Derivatives of the summed log-likelihood L at one layer.

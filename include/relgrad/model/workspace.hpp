@@ -16,9 +16,10 @@ class Workspace {
   void set_batch(Index batch);
   /// The samples of the coming pass, D x count: input() becomes a copy, log_likelihood() zero. In a
   /// row group, collective: input() becomes this rank's coordinates of the samples of all ranks.
-  /// @param count  0 where a rank has no part of the batch, which is no trouble; -1 if it has
-  ///               trouble. Returns false, on every rank of the group, if one has.
-  bool load(const T* samples, Index count);
+  /// @param count   0 where a rank has no part of the batch, which is no trouble; -1 if it has
+  ///                trouble. Returns false, on every rank of the group, if one has.
+  /// @param labels  of a conditional flow: `count` of them, or none, where no label is known
+  bool load(const T* samples, Index count, std::span<const Label> labels = {});
   Index batch() const { return batch_; }
   Index capacity() const { return capacity_; }
   /// Of the batch, those that this rank brought to load().
@@ -41,8 +42,13 @@ class Workspace {
 
   LayerPass<T> pass(std::size_t i);
   LayerDelta<T> layer_delta(std::size_t i);
+  /// Of a conditional flow after the forward pass, classes x B: log p(k | x) of the samples that
+  /// have no label. Valid until the next pass.
+  ConstMatrixMap<T> log_posterior();
 
  private:
+  void load_labels(std::span<const Label> labels);
+
   struct LayerMemory {
     Index rows, leaves, kept, scratch;  // per sample
     Matrix<T> pair;                     // [delta | value], rows x 2 capacity
@@ -62,6 +68,7 @@ class Workspace {
   Matrix<T> scratch_;
   Matrix<T> latents_;  // where they leave in more than one place
   std::vector<double> log_likelihood_;
+  std::vector<Label> labels_;  // of a conditional flow; otherwise empty
 };
 
 }  // namespace relgrad
