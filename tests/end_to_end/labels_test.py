@@ -111,14 +111,13 @@ class Labels(Test):
         without = prepared(*SMALL, "--rows", 100)
         self.refuses(["train", "--data", without, "--run", run, "--conditional"], 3, without, "has no labels",
                      "leave --conditional out")
-        x = numpy.random.default_rng(1).normal(size=(6, 4)).astype(numpy.float32)
+        x = numpy.random.default_rng(1).normal(size=(7, 4)).astype(numpy.float32)
         for labels, words in (([0, 0, 2, 2, 0, 2], "no sample has label 1"), ([0] * 6, "2 ... 65536 classes"),
                               ([-1] * 6, "has no labels"), ([0, 1, 2 ** 40, 0, 1, 0], "beyond 2^31")):
             numpy.save(self.folder / "x.npy", x)
-            numpy.save(self.folder / "y.npy", labels)
+            numpy.save(self.folder / "y.npy", [*labels, 0])  # the last row becomes val
             data = self.folder / f"data-{labels[2]}-{labels[0]}"
-            must("prepare", "--output", data, "--train", self.folder / "x.npy", "--labels", self.folder / "y.npy",
-                 "--val-last", 0)
+            must("prepare", "--output", data, "--train", self.folder / "x.npy", "--labels", self.folder / "y.npy")
             self.refuses(["train", "--data", data, "--run", run, "--conditional"], 3, words)
         self.assertFalse(run.exists())
 

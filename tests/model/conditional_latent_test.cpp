@@ -148,8 +148,8 @@ TEST_P(Conditional, ADrawOfAClassIsAsLikelyAsTheDrawBeforeLessTheLogScale) {
 INSTANTIATE_TEST_SUITE_P(Latents, Conditional,
                          testing::Values(Latent::normal, Latent::logistic,
                                          Latent::hyperbolic_secant, Latent::laplace),
-                         [](const auto& info) {
-                           std::string name(name_of(info.param));
+                         [](const auto& of_test) {
+                           std::string name(name_of(of_test.param));
                            std::erase(name, '-');
                            return name;
                          });
