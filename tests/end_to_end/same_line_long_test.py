@@ -9,7 +9,7 @@ from support import must, prepared
 
 # Those that may differ: places, and what only one rank or no collective call looks at.
 FREE = {"data", "run", "resume", "threads", "max-seconds", "stop-margin-seconds", "watchdog-seconds",
-        "save-every-seconds", "keep-last", "keep-every", "log-every"}
+        "save-every-seconds", "keep-last", "keep-every", "log-every", "sample-grids", "tensorboard"}
 
 
 def choices():

@@ -131,10 +131,10 @@ def children(process):
     return found
 
 
-def kill(process):
-    """SIGKILL; nothing happens where there is no such process any more."""
+def kill(process, number=signal.SIGKILL):
+    """Sends a signal; nothing happens where there is no such process any more."""
     try:
-        os.kill(process, signal.SIGKILL)
+        os.kill(process, number)
     except ProcessLookupError:
         pass
 

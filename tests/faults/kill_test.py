@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Killed at any moment, again and again, a run ends with the bits of one that nobody disturbed."""
+import signal
 import subprocess
 import time
 import unittest
@@ -12,6 +13,9 @@ from support import checkpoints, finish, must, start, status, wait_for
 PHASES = ("staged", "created", "written", "synced", "agreed", "manifest", "renamed", "latest",
           "trashed")
 COMMITTED = ("renamed", "latest", "trashed")  # phases after which the checkpoint exists
+# What asks a rank to save and stop.
+REQUESTS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGHUP, signal.SIGINT,
+            signal.SIGQUIT, signal.SIGXCPU)
 # Seconds that mpirun gives the other ranks once one is dead; its default is 1.
 AT_ONCE = {f"{prefix}_MCA_odls_base_sigkill_timeout": "0" for prefix in ("OMPI", "PRTE")}
 
@@ -43,7 +47,7 @@ class KillTest(faults.Test):
 
 
 class AtRandom(KillTest):
-    """RELGRAD_FAULT_RUNS runs, each killed some times until it ends."""
+    """RELGRAD_FAULT_RUNS runs, each killed or asked to stop some times until it ends."""
 
     def test_the_bits_are_those_of_the_undisturbed_run(self):
         deterministic = {"deterministic": True} if has_option("deterministic") else {}
@@ -102,12 +106,17 @@ class AtRandom(KillTest):
 
     @staticmethod
     def lose(process, ranks, dice):
-        """Kills the launcher, a rank or all; comes back when every process has ended."""
+        """Kills the launcher, a rank or all, or sends one of REQUESTS to a rank; comes back when every
+        process has ended."""
         family = children(process.pid) if ranks else []
         victims = dice.choice([[process.pid], *[[rank] for rank in family],
                                [process.pid, *family]])
+        number = signal.SIGKILL
+        if dice.random() < 0.5 and (family or not ranks):
+            number = dice.choice(REQUESTS)
+            victims = [dice.choice(family or [process.pid])]
         for victim in victims:
-            kill(victim)
+            kill(victim, number)
         try:
             process.wait(timeout=60)
         except subprocess.TimeoutExpired:
