@@ -7,6 +7,7 @@
 #include "commands/weight_files.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/files.hpp"
+#include "relgrad/core/log.hpp"
 #include "relgrad/model/model_line.hpp"
 #include "run/checkpoint_choice.hpp"
 #include "start/model.hpp"
@@ -48,7 +49,7 @@ int export_weights(const ExportOptions& options) {
   file.commit();
   std::uint64_t bytes = 0;
   for (const ExportedTensor& tensor : tensors) bytes += tensor.bytes();
-  fmt::print("{}: {} tensors, {:.1f} MiB, of step {}\n", output.string(), tensors.size(),
+  fmt::print("{}: {} tensors, {:.1f} MiB, of step {}\n", printable(output.string()), tensors.size(),
              static_cast<double>(bytes) / 1048576.0, found.manifest.at("step").get<std::int64_t>());
   return 0;
 }

@@ -329,7 +329,7 @@ int sample(const SampleOptions& options, const mpi::Communicator& comm) {
   mpi::together(comm, [&] {
     if (!comm.is_root()) return;
     fmt::print("{} samples in {}; {} inverse, max reconstruction error {:.2e} (latent units)\n",
-               options.count, output.string(), options.inverse, error);
+               options.count, printable(output.string()), options.inverse, error);
   });
   return 0;
 }

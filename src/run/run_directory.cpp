@@ -58,7 +58,7 @@ bool holds_run(const fs::path& run) {
 /// The first file that a run would write over although it is of something else; empty if none is.
 fs::path foreign_file(const fs::path& run) {
   if (holds_run(run) || is_status_of_run(run / "STATUS")) return {};
-  for (const char* name : {"config.ini", "ckpt", "metrics.jsonl", "STATUS", "LATEST"}) {
+  for (const char* name : {"config.ini", "ckpt", "metrics.jsonl", "samples", "STATUS", "LATEST"}) {
     if (holds_something(run / name)) return run / name;
   }
   std::error_code error;

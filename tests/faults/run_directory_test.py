@@ -83,6 +83,16 @@ class Moved(faults.Test):
         directory.mkdir()
         (directory / "ckpt").write_text("mine\n")
         self.refuses(self.words(directory), 2, directory)
+        picture = self.folder / "pictures" / "step-000000000.png"
+        for name, link in (("linked", picture.parent), ("own", None)):
+            directory = self.folder / name
+            directory.mkdir()
+            samples = directory / "samples"
+            samples.mkdir() if link is None else samples.symlink_to(link)
+            picture.parent.mkdir(exist_ok=True)
+            (samples / picture.name).write_text("mine\n")
+            self.refuses(self.words(directory), 2, samples)
+            self.assertEqual((samples / picture.name).read_text(), "mine\n")
 
 
 class Paths(faults.Test):

@@ -92,6 +92,12 @@ class Streams(faults.Test):
         self.assertEqual(result.code, 3, str(result))
         self.assertNotIn("\x1b", result.err)
         self.assertEqual(len(result.err.splitlines()), 1)
+        model = ["--run", self.finished]
+        for words in (["sample", *model, "--output", self.folder / "\x1b[31m\n.png"],
+                      ["export", self.finished, "--output", self.folder / "\x1b[31m\n.npz"]):
+            result = must(*words)
+            self.assertNotIn("\x1b", result.out + result.err)
+            self.assertEqual(len(result.out.splitlines()), 1, str(result))
 
 
 class Memory(faults.Test):
