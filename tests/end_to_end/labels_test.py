@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 """--conditional: every class has its own mean and scale of the latent density; evaluate, score and sample know classes."""
 import json
+import pathlib
+import subprocess
+import sys
 import unittest
 
 import support  # first: it finds a python that has h5py
 from support import SMALL, Test, h5py, labelled, metrics, must, numpy, prepared
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 TRAIN = ["--model", "linear spline:5", "--batch-size", 40, "--lr", 0.003]
 
 
@@ -100,6 +104,28 @@ class Labels(Test):
         must("sample", "--run", run, "--count", 300, "--output", self.folder / "all.h5")
         with h5py.File(self.folder / "all.h5") as file:
             self.assertEqual(set(file["labels"][...]), {0, 1, 2})
+
+    def test_segments_of_a_time_series_are_labels_and_two_models_are_compared_without_the_sources(self):
+        data = prepared("--synthetic", "ica-segments:3:4", "--rows", 2000)
+        with h5py.File(next(data.glob("train-*.h5"))) as file:
+            labels, sources = file["labels"][...], file["sources"][...]
+        numpy.testing.assert_array_equal(labels, numpy.arange(2000) // 64 % 4)
+        scales = numpy.array([sources[labels == k].std(axis=0) for k in range(4)])
+        self.assertTrue(((scales > 0.25) & (scales < 4)).all(), scales)
+        self.assertGreater(scales.max() / scales.min(), 2)
+
+        z = {"a": sources, "b": sources[:, [2, 0, 1]] * [-3, 1, 0.1], "c": sources @ numpy.ones((3, 3)) + sources[:, [1, 2, 0]]}
+        for name, values in z.items():
+            with h5py.File(self.folder / f"{name}.h5", "w") as file:
+                file["latent"] = values
+                file["latent"].attrs["split"] = "train"
+        found = {name: json.loads(subprocess.run([sys.executable, ROOT / "tools/ica_score", self.folder / "a.h5", "--with",
+                                                  self.folder / f"{name}.h5"], capture_output=True, check=True).stdout)
+                 for name in ("b", "c")}
+        self.assertAlmostEqual(found["b"]["mean_correlation"], 1)
+        self.assertEqual(found["b"]["latent_of_source"], [2, 0, 1])
+        self.assertLess(found["c"]["mean_correlation"], 0.9)
+        self.assertAlmostEqual(found["c"]["mean_canonical_correlation"], 1)
 
     def test_pictures_have_a_class_per_row(self):
         run = self.train("run", prepared(*labelled(4)), "--max-steps", 2)

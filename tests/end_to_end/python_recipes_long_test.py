@@ -28,6 +28,8 @@ def data_of(recipe):
         return colour_images(f"data-{recipe}", 16)
     if recipe.startswith(("cifar10", "spectral")):
         return colour_images(f"data-{recipe}", 32)
+    if recipe == "ica-segments":
+        return prepared("--synthetic", "ica-segments:5:4", "--rows", 300)
     return prepared("--synthetic", {"toy": "toy:moons"}.get(recipe, "ica:8"), "--rows", 300)
 
 
