@@ -53,7 +53,7 @@ class Batches(support.Test):
     def test_memory_does_not_grow_with_the_number_of_samples(self):
         few, many = (peak_memory(*self.sample, "--count", count, "--output", self.folder / f"{count}.h5")
                      for count in (200, 40000))
-        self.assertLess(many - few, 40000 * 64 * 10, "10 bytes a value; all of them in double alone take 8")
+        self.assertLess(many - few, 40000 * 64 * 2, "two bytes a value; all of them in double take 8")
 
     def test_a_signal_leaves_no_file_and_until_then_the_rate_is_told(self):
         for ranks in (0, 2):
