@@ -26,7 +26,7 @@ using Fields = std::vector<std::string_view>;
 /// The lines of a text file, plain or .gz, without line ends and byte order mark.
 class LineReader {
  public:
-  explicit LineReader(const fs::path& path) : file_(path), block_(std::size_t{1} << 20U) {}
+  explicit LineReader(const fs::path& path) : file_(path), block_(std::size_t{1} << 16U) {}
 
   std::string name() const { return file_.name(); }
   std::uint64_t number() const { return number_; }  // of the line that next() gave, from 1
