@@ -75,23 +75,26 @@ void ConditionalLatentLayer<T>::forward(LayerPass<T> pass) const {
         log_density(label_of(n), pass.input.col(n).data(), pass.scratch.col(n).data());
   });
   // the same on every rank of a row group, which knows the labels of all its samples
-  if (pass.labels.empty() || std::ranges::find(pass.labels, no_label) != pass.labels.end()) {
-    forward_without_labels(pass);
+  if (class_weight_ > 0 || pass.labels.empty() ||
+      std::ranges::find(pass.labels, no_label) != pass.labels.end()) {
+    forward_of_all_classes(pass);
   }
 }
 
 //   log p(z) = m + log sum_k e^{a_k - m},  a_k = log prior_k + log p(z | k),  m = max_k a_k
 template <class T>
-void ConditionalLatentLayer<T>::forward_without_labels(LayerPass<T>& pass) const {
+void ConditionalLatentLayer<T>::forward_of_all_classes(LayerPass<T>& pass) const {
   const Index batch = pass.input.cols();
   if (densities_.cols() < batch) densities_.resize(classes_, batch);
   const auto has_label = [&](Index n) {
     return !pass.labels.empty() && pass.labels[static_cast<std::size_t>(n)] != no_label;
   };
+  const auto needs_one_class = [&](Index n) { return has_label(n) && class_weight_ == 0; };
   for_each_sample(own_.size() * classes_, batch, [&](Index n) {
     for (Index k = 0; k < classes_; ++k) {
-      densities_(k, n) =
-          has_label(n) ? 0.0 : log_density(k, pass.input.col(n).data(), pass.scratch.col(n).data());
+      densities_(k, n) = needs_one_class(n)
+                             ? 0.0
+                             : log_density(k, pass.input.col(n).data(), pass.scratch.col(n).data());
     }
   });
   if (row_group_ != nullptr) {  // each rank has the part of its own coordinates
@@ -100,12 +103,12 @@ void ConditionalLatentLayer<T>::forward_without_labels(LayerPass<T>& pass) const
   const bool counts = row_group_ == nullptr || row_group_->rank() == 0;  // ranks are summed
   const Eigen::Map<const Vector<double>> log_prior(log_prior_.data(), classes_);
   for (Index n = 0; n < batch; ++n) {
-    if (has_label(n)) continue;
+    if (needs_one_class(n)) continue;
     auto joint = densities_.col(n);
     joint += log_prior;
     const double most = joint.maxCoeff();
     const double total = most + std::log((joint.array() - most).exp().sum());
-    if (counts) pass.log_likelihood[static_cast<std::size_t>(n)] += total;
+    if (counts && !has_label(n)) pass.log_likelihood[static_cast<std::size_t>(n)] += total;
     pass.kept.col(n) = (joint.array() - total).template cast<T>();
   }
 }
@@ -117,9 +120,17 @@ void ConditionalLatentLayer<T>::inverse(const ConstMatrixMap<T>& /*output*/,
   input = latent;
 }
 
-// With u = (z - m_k) e^{-s_k}, w_k = 1 for the sample's label k, or p(k | z) without a label:
+// With u = (z - m_k) e^{-s_k} and the weight b of the class term,
+//   w_k = (1 + b) [k is the label] - b p(k | z), or p(k | z) of a sample without a label:
 //   dL/dz = sum_k d_k,  d_k = w_k e^{-s_k} (log p_0)'(u)
 //   dL/dm_k = -d_k,  dL/ds_k = -(z - m_k) d_k - w_k
+template <class T>
+T ConditionalLatentLayer<T>::weight_of(Label label, Index k, T posterior) const {
+  if (label == no_label) return posterior;
+  const T b = static_cast<T>(class_weight_);
+  return (k == label ? 1 + b : T(0)) - b * posterior;
+}
+
 template <class T>
 template <class Add>
 void ConditionalLatentLayer<T>::backward_of(const Range& coordinates, const LayerPass<T>& pass,
@@ -133,10 +144,11 @@ void ConditionalLatentLayer<T>::backward_of(const Range& coordinates, const Laye
     T* to = delta.col(n).data() + coordinates.begin;
     std::fill_n(to, size, T(0));
     const Label label = pass.labels.empty() ? no_label : pass.labels[static_cast<std::size_t>(n)];
-    const Index first = label == no_label ? 0 : label;
-    const Index end = label == no_label ? classes_ : label + 1;
+    const bool needs_one_class = label != no_label && class_weight_ == 0;
+    const Index first = needs_one_class ? label : 0;
+    const Index end = needs_one_class ? label + 1 : classes_;
     for (Index k = first; k < end; ++k) {
-      const T weight = label == no_label ? std::exp(pass.kept(k, n)) : T(1);
+      const T weight = needs_one_class ? T(1) : weight_of(label, k, std::exp(pass.kept(k, n)));
       const T* m = mean.col(k).data() + own_.begin + coordinates.begin;
       const T* inverse_scale = inverse_scale_.col(k).data() + coordinates.begin;
       for (Index i = 0; i < size; ++i) {
@@ -191,6 +203,15 @@ void ConditionalLatentLayer<T>::take_exact_sums(StepSums<T>& sums) const {
   }
 }
 
+template <class T>
+void set_class_weight(Flow<T>& flow, double weight) {
+  if (flow.classes() == 0) return;
+  auto& last = flow.layer(flow.layer_count() - 1);  // a conditional flow ends in one
+  static_cast<ConditionalLatentLayer<T>&>(last).set_class_weight(weight);
+}
+
+template void set_class_weight(Flow<float>&, double);
+template void set_class_weight(Flow<double>&, double);
 template class ConditionalLatentLayer<float>;
 template class ConditionalLatentLayer<double>;
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "relgrad/core/partition.hpp"
+#include "relgrad/model/flow.hpp"
 #include "relgrad/model/latent.hpp"
 #include "relgrad/model/layer.hpp"
 #include "relgrad/model/row_group.hpp"
@@ -33,17 +34,22 @@ class ConditionalLatentLayer final : public DifferentiableLayer<T> {
   bool splits_by_coordinates() const override { return true; }
   void initialize(const LayerStart& start) override;
   void prepare() override;
-  /// latent = input; kept: log p(k | z) of samples without a label.
+  /// latent = input; kept: log p(k | z) of samples without a label, or with a class weight of all.
   void forward(LayerPass<T> pass) const override;
   void inverse(const ConstMatrixMap<T>& output, const ConstMatrixMap<T>& latent, MatrixMap<T> input,
                InverseKind kind) const override;
   void backward(LayerPass<T> pass, LayerDelta<T> delta, GradientSink<T>& sink) const override;
   void take_exact_sums(StepSums<T>& sums) const override;
+  /// From now on the gradient is that of log p(z | k) + weight log p(k | z) for a sample of class
+  /// k. The log-likelihood stays what it is. Cost: the densities of all classes, not of one.
+  void set_class_weight(double weight) { class_weight_ = weight; }
 
  private:
   /// log p(z | k) over this rank's coordinates. @param room  as many numbers as z
   double log_density(Index k, const T* z, T* room) const;
-  void forward_without_labels(LayerPass<T>& pass) const;
+  void forward_of_all_classes(LayerPass<T>& pass) const;
+  /// Of log p(z | k) in what is maximised. @param posterior  p(k | z)
+  T weight_of(Label label, Index k, T posterior) const;
   /// Of the coordinates [begin, end) of this rank, all samples: dL/dz, and the sums of dL/dm and
   /// dL/ds, which `add` takes.
   template <class Add>
@@ -57,11 +63,17 @@ class ConditionalLatentLayer final : public DifferentiableLayer<T> {
   RowGroup<T>* row_group_;
   Range own_;
   ParameterId mean_id_, log_scale_id_, prior_id_;
+  double class_weight_ = 0;
   // Derived by prepare():
   Matrix<T> inverse_scale_;            // e^{-s}, |own| x K
   std::vector<double> log_scale_sum_;  // over this rank's coordinates, per class
   std::vector<double> log_prior_;
   mutable Matrix<double> densities_;  // log p(z | k), K x B
 };
+
+/// ConditionalLatentLayer::set_class_weight of a conditional flow's last layer; does nothing to
+/// others.
+template <class T>
+void set_class_weight(Flow<T>& flow, double weight);
 
 }  // namespace relgrad

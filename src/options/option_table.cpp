@@ -156,6 +156,10 @@ Rows model_rows() {
               "give every class of the data its own mean and scale of the latent density "
               "(docs/labels.md)",
               frozen),
+      number("class-weight", &O::class_weight, at_least(0.0), "",
+             "with --conditional: weight of log p(label | x) beside log p(x | label) in what "
+             "training maximises; more than 0: a higher accuracy, a lower likelihood",
+             resumable),
       choice(
           "init", &O::init, {"identity", "orthogonal", "whitening", "kinked"},
           "initial weights; identity: with noise (--init-noise); orthogonal: random linear layers; "

@@ -28,6 +28,7 @@ struct TrainOptions {
   double logit_a = 1e-6;
   std::string latent = "normal";
   bool conditional = false;       // every class has a mean and a scale of the latent density
+  double class_weight = 0;        // with conditional: of log p(class | x) in what is maximised
   std::string init = "identity";  // identity | orthogonal | whitening | kinked
   double init_noise = 0.01;
   std::string precision = "float32";  // float32 | float64

@@ -8,6 +8,7 @@
 
 #include "core/available_memory.hpp"
 #include "data/labels.hpp"
+#include "model/conditional_latent_layer.hpp"
 #include "options/option_table.hpp"
 #include "relgrad/core/activity.hpp"
 #include "relgrad/core/error.hpp"
@@ -89,6 +90,7 @@ Trainer<T>::Trainer(const TrainOptions& options, const mpi::Communicator& comm,
              sample_grid_inverse(options, *model_.flow, dataset, train_.rows()), run),
       progress_(comm.is_root()),
       stops_(options, run) {
+  set_class_weight(*model_.flow, options.class_weight);
   step_.watch(heartbeat_);
   if (dataset.has_split("val")) {
     val_.emplace(open_split(options.data, dataset, "val", comm));

@@ -61,7 +61,7 @@ class Labels(Test):
 
     def test_deterministic_runs_have_the_same_bits_on_any_number_of_ranks_resumed_or_not(self):
         data = prepared(*labelled(unlabelled=0.3))
-        words = ["--deterministic", "--products", "ordered", "--schedule", "constant"]
+        words = ["--deterministic", "--products", "ordered", "--schedule", "constant", "--class-weight", 2]
         alone = self.train("alone", data, *words, epochs=2)
         four = self.train("four", data, *words, ranks=4, epochs=2)
         resumed = self.train("resumed", data, *words, ranks=2, epochs=1)
@@ -73,7 +73,7 @@ class Labels(Test):
 
     def test_every_exchange_and_gradient_trains_the_same_means(self):
         data = prepared(*labelled(unlabelled=0.3))
-        words = ["--max-steps", 12, "--precision", "float64"]
+        words = ["--max-steps", 12, "--precision", "float64", "--class-weight", 0.5]
         ends = {}
         for exchange in ("dense", "sharded", "factor", "row"):
             run = self.train(exchange, data, *words, "--exchange", exchange, ranks=2)
