@@ -8,6 +8,7 @@
 #include <numeric>
 #include <utility>
 
+#include "model/array_layout.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/model/registry.hpp"
 #include "start/model.hpp"
@@ -18,39 +19,9 @@ namespace {
 
 using checkpoint::TensorType;
 
-/// A checkpoint stores a rows x cols tensor by columns, which is [cols][rows] row-major. This is
-/// what becomes of it.
-struct Layout {
-  std::vector<Index> shape;
-  // The stored numbers are matrices height x width, one after another; each is transposed. 1: they
-  // stay as they are.
-  Index height = 1;
-  Index width = 1;
-};
-
-/// @param in  of the samples that come into the layer
-Layout layout_of(const std::string& kind, const std::string& tensor, const SampleShape& in,
-                 Index rows, Index cols) {
-  const Index channels = in.channels;
-  const bool is_bias = tensor == "b";
-  if (kind == "linear" && tensor == "R-transposed") return {{cols, rows}};  // R by rows
-  if (kind == "conv" && !is_bias) {
-    Index taps = 1;
-    while (taps * taps * channels < rows) ++taps;
-    return {{channels, channels, taps, taps}};
-  }
-  if (kind == "spectral" && is_bias) return {{channels, in.height, in.width}};
-  if (kind == "spectral") return {{channels, channels, in.height, in.width}};
-  if (tensor == "first_weight") return {{cols, channels / 2, 3, 3}};
-  if (tensor == "middle_weight") return {{cols, rows}};
-  if (tensor == "last_weight") return {{channels, rows, 3, 3}, 9, rows};
-  const bool is_matrix = kind == "spline" || tensor == "W" || cols > 1;
-  return is_matrix ? Layout{{rows, cols}, cols, rows} : Layout{{rows}};
-}
-
 template <class T>
 std::vector<std::byte> read(const checkpoint::Found& found, const std::string& name,
-                            const Layout& layout) {
+                            const ArrayLayout& layout) {
   const Matrix<double> stored = checkpoint::read_tensor(found, name);
   std::vector<std::byte> bytes(static_cast<std::size_t>(stored.size()) * sizeof(T));
   const auto put = [&](Index to, Index from) {
@@ -67,7 +38,7 @@ std::vector<std::byte> read(const checkpoint::Found& found, const std::string& n
 }
 
 ExportedTensor exported(const checkpoint::Found& found, const nlohmann::json& entry,
-                        const std::string& new_name, const Layout& layout) {
+                        const std::string& new_name, const ArrayLayout& layout) {
   ExportedTensor tensor;
   tensor.name = new_name;
   tensor.shape = layout.shape;
@@ -110,7 +81,8 @@ std::vector<ExportedTensor> exported_tensors(const checkpoint::Found& found) {
     for_each(prefix, [&](const auto& entry, const std::string& tensor, Index rows, Index cols) {
       if (tensor == "reconstruction") return;  // of the training
       const std::string name = prefix + (tensor == "R-transposed" ? "R" : tensor);
-      tensors.push_back(exported(found, entry, name, layout_of(kind, tensor, shape, rows, cols)));
+      tensors.push_back(
+          exported(found, entry, name, array_layout(kind, tensor, shape, rows, cols)));
     });
     shape = syntax->out(shape);
   }
@@ -120,7 +92,7 @@ std::vector<ExportedTensor> exported_tensors(const checkpoint::Found& found) {
   });
   for_each("transform/", [&](const auto& entry, const std::string& table, Index rows, Index cols) {
     tensors.push_back(exported(found, entry, "transform/" + table,
-                               cols == 1 ? Layout{{rows}} : Layout{{cols, rows}}));
+                               cols == 1 ? ArrayLayout{{rows}} : ArrayLayout{{cols, rows}}));
   });
   return tensors;
 }

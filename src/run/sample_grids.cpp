@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/latent_draws.hpp"
+#include "model/operations.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/files.hpp"
 #include "relgrad/core/log.hpp"
@@ -28,34 +29,6 @@ std::vector<Label> class_per_row(Index classes) {
   std::vector<Label> labels;
   for (Index n = 0; n < classes * classes; ++n) labels.push_back(static_cast<Label>(n / classes));
   return labels;
-}
-
-/// Floating-point operations of f^{-1} for the grid. Linear: LU, 2/3 D^3. Convolution: at most
-/// those of the LU of a banded matrix, 2 D (C W)^2. All others undo a sample like they do it.
-double inverse_operations(const FlowSpec& flow) {
-  double operations = 0;
-  SampleShape shape = flow.sample;
-  for (const LayerSpec& layer : flow.layers) {
-    const auto syntax = std::ranges::find(layer_syntax(), layer.kind, &LayerSyntax::kind);
-    const auto d = static_cast<double>(shape.size());
-    const auto band = static_cast<double>(shape.channels * shape.width);
-    if (layer.kind == "linear") operations += 2.0 / 3.0 * d * d * d;
-    if (layer.kind == "conv") operations += 2 * d * band * band;
-    operations += static_cast<double>(grid_count(flow)) * syntax->flops(layer, shape);
-    shape = syntax->out(shape);
-  }
-  return operations;
-}
-
-double forward_operations(const FlowSpec& flow) {
-  double operations = 0;
-  SampleShape shape = flow.sample;
-  for (const LayerSpec& layer : flow.layers) {
-    const auto syntax = std::ranges::find(layer_syntax(), layer.kind, &LayerSyntax::kind);
-    operations += syntax->flops(layer, shape);
-    shape = syntax->out(shape);
-  }
-  return operations;
 }
 
 /// The step of step-N.png.
@@ -83,8 +56,8 @@ std::optional<InverseKind> sample_grid_inverse(const TrainOptions& options, cons
   const double training = 3 * samples * forward_operations(flow.spec());
   constexpr double cheap = 1e9;
   constexpr double part = 0.02;
-  if (options.sample_grids == "on" ||
-      inverse_operations(flow.spec()) <= std::max(cheap, part * training)) {
+  const double inverse = inverse_operations(flow.spec(), grid_count(flow.spec()));
+  if (options.sample_grids == "on" || inverse <= std::max(cheap, part * training)) {
     return InverseKind::exact;
   }
   if (flow.keeps_inverse()) return InverseKind::learned;
