@@ -11,6 +11,7 @@
 
 #include "command.hpp"
 #include "help.hpp"
+#include "ignored_signals.hpp"
 #include "parse.hpp"
 #include "process.hpp"
 #include "relgrad/core/escaped.hpp"
@@ -147,6 +148,7 @@ int main_or_throw(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace relgrad;
+  cli::keep_ignored_signals();
   secure_standard_streams();
   try {
     const int exit_code = cli::main_or_throw(argc, argv);

@@ -3,6 +3,7 @@
 import importlib.util
 import pathlib
 import re
+import shutil
 import subprocess
 import unittest
 
@@ -56,9 +57,12 @@ class Links(unittest.TestCase):
         self.assertEqual(broken, [])
 
     def test_every_page_that_a_file_names_is_there(self):
-        tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+        tracked = []
+        if shutil.which("git"):
+            tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True,
+                                     check=False).stdout.split()
         if not tracked:
-            self.skipTest("not a git checkout")
+            self.skipTest("not a git checkout, or no git")
         missing = []
         for name in tracked:
             path = ROOT / name

@@ -20,9 +20,7 @@ class Info(Test):
         build = info()["relgrad"]
         version = re.search(r"project\(relgrad VERSION (\S+)", (ROOT / "CMakeLists.txt").read_text()).group(1)
         self.assertEqual(build["version"], version)
-        head = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True,
-                              check=False)
-        if head.returncode == 0 and build["commit"] != "unknown":  # built from a repository, perhaps an older commit
+        if build["commit"] != "unknown":  # built from a repository, perhaps of an older commit
             self.assertRegex(build["commit"], r"^[0-9a-f]{12}\+?$")
         self.assertRegex(build["compiler"], r"^\w+ \d+\.\d+")
 

@@ -16,10 +16,7 @@ class SameLine(support.Test):
 
     def together(self, *lines):
         """What mpirun makes of these lines, one a rank."""
-        words = []
-        for line in lines:
-            words += [*([":"] if words else []), "-n", 1, PROGRAM, *line]
-        return finish(start("--oversubscribe", *words, program=MPIRUN), 60)
+        return finish(start("--oversubscribe", *support.line_of_each_rank(*lines), program=MPIRUN), 60)
 
     def refused(self, *lines, parts):
         result = self.together(*lines)

@@ -212,10 +212,12 @@ class Signals(faults.Test):
 
     def test_those_that_the_parent_ignores_stay_ignored(self):
         directory = self.folder / "run"
+        library = faults.shim()
+        caught = faults.preloaded(library, SHIM_CATCHES_HANGUP=1) if library else {}
         words = [PROGRAM, *map(str, self.words(directory, epochs=1000000))]
         process = subprocess.Popen(["sh", "-c", 'trap "" INT HUP; exec "$@"', "sh", *words],
                                    stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                   env={**os.environ, **support.ENVIRONMENT})
+                                   env={**os.environ, **support.ENVIRONMENT, **caught})
         wait_for(lambda: reached(directory, 20), "step 20")
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGINT):
             process.send_signal(number)

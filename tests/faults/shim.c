@@ -6,6 +6,7 @@
  *   SHIM_COUNT=FILE    where the number of calls is written when the program ends
  *   SHIM_HOLD=WORD:FILE  before a call on a file whose path holds WORD, make FILE.held and wait
  *                        while FILE exists
+ * SHIM_CATCHES_HANGUP=1  SIGHUP has a handler before main(), as with UCX
  * The clock of the day:
  *   SHIM_SHIFT=S:MS    it is S seconds wrong from MS milliseconds after the start on
  */
@@ -14,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +32,12 @@ static long calls;
 static const char* setting(const char* name) {
   const char* value = getenv(name);
   return value == NULL ? "" : value;
+}
+
+static void nothing(int number) { (void)number; }
+
+__attribute__((constructor)) static void catch_hangup(void) {
+  if (*setting("SHIM_CATCHES_HANGUP") != '\0') signal(SIGHUP, nothing);
 }
 
 static int is_watched(const char* path) {

@@ -80,10 +80,9 @@ class Streams(faults.Test):
                 self.assertIn("Usage", run("train", "--help", **{variable: "3"}).out.title())
 
     def test_a_rank_that_is_alone_with_its_trouble_tells_it(self):
-        launcher = [support.MPIRUN, "--oversubscribe"]
-        good = [PROGRAM, *map(str, self.small(self.folder / "run"))]
-        words = [*launcher, "-n", "1", *good, ":", "-n", "1", *good, "--lrr", "1"]
-        result = shell('shift; "$@"', "", *words)
+        good = self.small(self.folder / "run")
+        lines = support.line_of_each_rank(good, [*good, "--lrr", "1"])
+        result = shell('shift; "$@"', "", support.MPIRUN, "--oversubscribe", *lines)
         self.assertEqual(result.code, 2, str(result))
         self.assertIn("rank 1: train: unknown option --lrr", result.err)
 
@@ -106,12 +105,15 @@ class Memory(faults.Test):
         must("train", "--data", self.data, "--run", finished, *support.QUICK)
         codes = set()
         for number, mebibytes in enumerate((200, 400, 600)):
+            limit = f'ulimit -v {mebibytes * 1024}; exec timeout 60 "$0" "$@"'
+            if shell(limit, "--version").code == 124:
+                continue  # OpenBLAS 0.3.29 waits without end while it is loaded, before main()
             for words in (["train", "--data", self.data, "--run", self.folder / str(number),
                            *support.QUICK],
                           ["evaluate", "--run", finished, "--data", self.data],
                           ["sample", "--run", finished, "--output", self.folder / f"{number}.h5"]):
                 with self.subTest(mebibytes=mebibytes, command=words[0]):
-                    result = shell(f'ulimit -v {mebibytes * 1024}; exec timeout 60 "$0" "$@"', *words)
+                    result = shell(limit, *words)
                     # 127: what the loader says before main is not ours
                     self.assertIn(result.code, (0, 3, 4, 8, 127), str(result))
                     self.assertNotIn("internal error", result.err)
