@@ -38,6 +38,13 @@ SMALL = ["--synthetic", "images", "--size", "8x8"]
 # A net that is quick and not trivial, without splines; 64 x 64 weights.
 QUICK = ["--activation", "smooth-leaky-relu", "--batch-size", 30, "--epochs", 1]
 
+# A shell that starts a script in the background has it ignore some of these; programs inherit that.
+for number in (signal.SIGHUP, signal.SIGQUIT):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 class Result:
     """What a command printed and how it ended."""
