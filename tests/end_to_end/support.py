@@ -56,8 +56,10 @@ class Result:
         return f"{' '.join(self.words)}\nexit code {self.code}\n{self.out}{self.err}"
 
     def errors(self):
-        """Lines of the program, not of the launcher, that tell an error."""
-        return [line for line in self.err.splitlines()
+        """Lines of the program, not of the launcher, that tell an error. (mpirun of Open MPI 5 writes
+        what ranks that end by MPI_Abort wrote to standard error to its standard output, at times.)"""
+        text = self.out + self.err if MPIRUN in self.words else self.err
+        return [line for line in text.splitlines()
                 if line.startswith(("relgrad: error:", "relgrad: internal error:"))]
 
 
