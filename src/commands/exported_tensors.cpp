@@ -88,7 +88,7 @@ std::vector<ExportedTensor> exported_tensors(const checkpoint::Found& found) {
   }
   for_each("latent/", [&](const auto& entry, const std::string& tensor, Index rows, Index cols) {
     tensors.push_back(exported(found, entry, "latent/" + tensor,
-                               cols == 1 ? Layout{{rows}} : Layout{{cols, rows}}));
+                               cols == 1 ? ArrayLayout{{rows}} : ArrayLayout{{cols, rows}}));
   });
   for_each("transform/", [&](const auto& entry, const std::string& table, Index rows, Index cols) {
     tensors.push_back(exported(found, entry, "transform/" + table,

@@ -51,8 +51,8 @@ Communicator::~Communicator() = default;
 Communicator::Communicator(Communicator&&) noexcept = default;
 Communicator& Communicator::operator=(Communicator&&) noexcept = default;
 
-// A rank alone has nobody to meet. MPI would look for messages all the same and, where waiting ranks
-// yield (waiting.hpp), give the CPU away each time: on a busy machine that costs a turn.
+// A rank alone has nobody to meet. MPI would look for messages all the same and, where waiting
+// ranks yield (waiting.hpp), give the CPU away each time: on a busy machine that costs a turn.
 void Communicator::barrier() const {
   if (world_size_ == 1) return;
   check(MPI_Barrier(handle_->comm), "MPI_Barrier");
