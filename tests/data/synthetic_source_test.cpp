@@ -206,7 +206,8 @@ TEST(SyntheticSources, NameTheChoicesWhenAskedForAnother) {
     return message_of<UsageError>([&] { make_synthetic_source(kind, 1, 1, std::nullopt); });
   };
 
-  EXPECT_THAT(trouble("pictures"), HasSubstr("choose images, toy:NAME, flow[:D], ica[:D] or ica-segments[:D"));
+  EXPECT_THAT(trouble("pictures"),
+              HasSubstr("choose images, toy:NAME, flow[:D], ica[:D] or ica-segments[:D"));
   EXPECT_THAT(trouble("toy:moon"), HasSubstr("gaussian, moons, rings"));
   EXPECT_THAT(trouble("flow:0"), HasSubstr("'0' is no dimension"));
   EXPECT_THAT(trouble("flow:16x"), HasSubstr("'16x' is no dimension"));
