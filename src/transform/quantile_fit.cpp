@@ -55,9 +55,9 @@ Knots normal_knots(const std::vector<double>& sorted) {
 
 /// A knot at `value`: tied values are one, at the middle of their ranks.
 void add_knot(const std::vector<double>& sorted, double value, Knots& knots) {
-  const auto equal = std::ranges::equal_range(sorted, value);
-  const auto below = static_cast<double>(equal.begin() - sorted.begin());
-  const auto up_to = static_cast<double>(equal.end() - sorted.begin());
+  const auto [first, last] = std::equal_range(sorted.begin(), sorted.end(), value);
+  const auto below = static_cast<double>(first - sorted.begin());
+  const auto up_to = static_cast<double>(last - sorted.begin());
   const double p = 0.5 * (below + up_to) / static_cast<double>(sorted.size());
   knots.value.push_back(value);
   knots.normal.push_back(p <= 0.5 ? -normal_quantile_magnitude(p)

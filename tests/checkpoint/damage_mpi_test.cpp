@@ -158,7 +158,7 @@ TEST_F(Checkpoint, DamagedCheckpointsAreNamedAndTheOlderOneIsFound) {
   for (const auto& [expected, damage] : damages) {
     const SaveResult result = save_step(2, State(2));
     ASSERT_TRUE(result.saved && result.trouble.empty()) << result.trouble;
-    on_root([&] { damage(result.directory); });
+    on_root([&result, &change = damage] { change(result.directory); });
 
     std::vector<std::string> rejected;
     const std::vector<Found> found = list(run_, &rejected);

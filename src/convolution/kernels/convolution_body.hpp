@@ -34,13 +34,17 @@ RELGRAD_INLINE typename Lanes<T>::Vector pick(typename Lanes<T>::Vector first,
                                               typename Lanes<T>::Vector second,
                                               std::index_sequence<I...>) {
   constexpr int count = Lanes<T>::count;
-  using Word = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
-  using Mask __attribute__((vector_size(RELGRAD_VECTOR_BYTES))) = Word;
   constexpr auto from = [](int lane) {
     const bool of_first = (lane & distance) == 0;
     return (of_first ? lane : count + lane - distance) + (low ? 0 : distance);
   };
+#ifdef __clang__
+  return __builtin_shufflevector(first, second, from(static_cast<int>(I))...);
+#else  // GCC has that one since version 12
+  using Word = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+  using Mask __attribute__((vector_size(RELGRAD_VECTOR_BYTES))) = Word;
   return __builtin_shuffle(first, second, Mask{from(static_cast<int>(I))...});
+#endif
 }
 
 /// Transposes a square: number j of vector i becomes number i of vector j.

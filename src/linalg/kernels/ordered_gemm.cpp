@@ -153,7 +153,7 @@ void plain_gemm(const OrderedProduct<T>& p) {
 }
 
 /// The vectors that both `widest` and this CPU allow.
-Vectors vectors_of([[maybe_unused]] Vectors widest) {
+[[maybe_unused]] Vectors vectors_of([[maybe_unused]] Vectors widest) {
 #ifdef RELGRAD_X86_PRODUCTS
   if (widest >= Vectors::bits_512 && __builtin_cpu_supports("avx512dq") != 0 &&
       __builtin_cpu_supports("avx512vl") != 0) {
