@@ -231,7 +231,8 @@ TEST(ImageFolder, ReadsLinksToFilesAndNamesThoseThatLeadNowhere) {
   test::fs::create_symlink("../store/object", folder / "a.pgm");
   EXPECT_EQ(read_all(*open_source(folder, {})), "oo");
 
-  for (const std::string target : {"gone", "b.png", std::string(300, 'n').c_str()}) {
+  const std::vector<std::string> targets{"gone", "b.png", std::string(300, 'n')};
+  for (const std::string& target : targets) {
     test::fs::create_symlink(target, folder / "b.png");
     const std::string trouble = message_of<DataError>([&] { open_source(folder, {}); });
     EXPECT_THAT(trouble, HasSubstr("b.png: a link that cannot be read")) << target;
