@@ -43,10 +43,9 @@ void expect_grid(Index channels, Index height, Index width, Index count, Index c
                  Index zoom) {
   const test::TemporaryDirectory directory;
   const Index dimension = channels * height * width;
-  const Matrix<double> values =
-      Matrix<double>::NullaryExpr(dimension, count, [dimension](Index d, Index n) {
-        return static_cast<double>((7 * d + 31 * n + d * n) % 255) + 0.75;
-      });
+  const Matrix<double> values = Matrix<double>::NullaryExpr(dimension, count, [](Index d, Index n) {
+    return static_cast<double>((7 * d + 31 * n + d * n) % 255) + 0.75;
+  });
 
   write_image_grid(directory.path() / "grid.png", values, {channels, height, width});
 
