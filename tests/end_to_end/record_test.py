@@ -40,7 +40,8 @@ class SavesThatFail(GuardTest):
         in_full = [line for line in lines if "training goes on:" in line]
         self.assertEqual(len(in_full), 1, str(result))
         self.assertIn(f"{directory}/ckpt", in_full[0])
-        self.assertRegex(result.err, r"still not saved, 2nd time, since step \d+\n")
+        # The first save may have been under way when the file came, and its trouble is another one.
+        self.assertRegex(result.err, r"still not saved, 2nd time, since step \d+(: .*)?\n")
         self.assertRegex(result.err, r"still not saved, 3rd time, since step \d+\n")
         self.assertRegex(result.err, r"saved again at step \d+, after \d+ that could not be saved")
         self.assert_all_finite(directory)
