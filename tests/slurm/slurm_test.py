@@ -144,10 +144,14 @@ class SlurmTest(support.Test):
             self.assertEqual(values[name].tobytes(), value.tobytes(), name)
         self.assertEqual(support.lasting_metrics(run), support.lasting_metrics(expected))
 
-    def assert_restarts(self, job, count, state="COMPLETED"):
-        self.assertEqual(int(job.wait(state)["Restarts"]), count, job.log())
+    def assert_restarts(self, job, count, state="COMPLETED", or_more=False):
+        restarts = int(job.wait(state)["Restarts"])
+        if or_more:
+            self.assertGreaterEqual(restarts, count, job.log())
+        else:
+            self.assertEqual(restarts, count, job.log())
         starts = re.findall(r": start (\d+) of ", job.log())
-        self.assertEqual(starts, [str(n) for n in range(count + 1)], job.log())
+        self.assertEqual(starts, [str(n) for n in range(restarts + 1)], job.log())
 
 
 class Restarts(SlurmTest):
@@ -166,7 +170,7 @@ class Restarts(SlurmTest):
             job.wait_for_log("stopped: exit code 75", allocation)
             steps.append(status(run)["step"])
             self.assertEqual((status(run)["state"], status(run)["exit_code"]), ("stopped", 75))
-        self.assert_restarts(job, 2)
+        self.assert_restarts(job, 2, or_more=True)  # a busy machine needs more than three allocations
         self.assertEqual((status(run)["state"], status(run)["step"]), ("done", STEPS))
         self.assertEqual(sorted(set(steps)), steps)
         self.assertLess(steps[-1], STEPS)
