@@ -30,38 +30,45 @@ struct Column {
   bool are_labels = false;                   // whole numbers
 };
 
-/// Mean and standard deviation of finite values.
-struct Spread {
+/// Of the finite ones among some values.
+struct MeanAndDeviation {
   double mean = 0;
   double deviation = 0;
 };
 
-Spread spread_of(const std::vector<double>& values) {
+MeanAndDeviation mean_and_deviation(const std::vector<double>& values) {
   double count = 0;
-  Spread spread;
+  MeanAndDeviation result;
   for (const double value : values) {
     if (!std::isfinite(value)) continue;
     count += 1;
-    spread.mean += (value - spread.mean) / count;
+    result.mean += (value - result.mean) / count;
   }
   double squares = 0;
   for (const double value : values) {
-    if (std::isfinite(value)) squares += (value - spread.mean) * (value - spread.mean);
+    if (std::isfinite(value)) squares += (value - result.mean) * (value - result.mean);
   }
-  spread.deviation = std::sqrt(squares / std::max(1.0, count - 1));
-  return spread;
+  result.deviation = std::sqrt(squares / std::max(1.0, count - 1));
+  return result;
 }
 
-/// |value - mean| / deviation over the reference, and these two as attributes.
+/// |value - mean| / deviation over the reference, and these two as attributes. Every rank has all
+/// values. @throws DataError if the deviation is 0
 Column typicality(const std::string& name, const std::vector<double>& values,
                   const std::vector<double>& reference) {
-  const Spread spread = spread_of(reference);
+  const MeanAndDeviation normal = mean_and_deviation(reference);
+  if (!(normal.deviation > 0)) {
+    mpi::throw_on_all_ranks(DataError(
+        fmt::format("--reference: all samples of its split val have the same {}, {:.6g}; name a "
+                    "data set whose samples differ",
+                    name, normal.mean)));
+  }
   Column column{name, values, {}, 0, false};
-  for (double& value : column.values) value = std::abs(value - spread.mean) / spread.deviation;
-  column.texts = {{"reference_mean", fmt::format("{:.17g}", spread.mean)},
-                  {"reference_deviation", fmt::format("{:.17g}", spread.deviation)}};
+  for (double& value : column.values) value = std::abs(value - normal.mean) / normal.deviation;
+  column.texts = {{"reference_mean", fmt::format("{:.17g}", normal.mean)},
+                  {"reference_deviation", fmt::format("{:.17g}", normal.deviation)}};
   log_info(fmt::format("{}: reference {:.2f} +- {:.2f} nats (standard deviation)", name,
-                       spread.mean, spread.deviation));
+                       normal.mean, normal.deviation));
   return column;
 }
 

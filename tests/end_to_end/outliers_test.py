@@ -94,6 +94,14 @@ class Outliers(support.Test):
         self.refuses([*self.words, "--ood", "--reference", bare, *output], 3, "val")
         self.assertEqual(list(self.folder.iterdir()), [])
 
+    def test_a_reference_whose_samples_are_all_the_same_has_no_unit_to_measure_in(self):
+        rows = numpy.random.default_rng(5).normal(size=(50, 5)).astype("float32")
+        same = prepared_from("same", train=rows, val=numpy.repeat(rows[:1], 8, 0), test=rows)
+        for ranks in (0, 2):
+            output = self.folder / f"same-{ranks}.h5"
+            self.refuses([*self.words, "--ood", "--reference", same, "--output", output], 3, "--reference", ranks=ranks)
+            self.assertFalse(output.exists())
+
     def test_the_tool_writes_a_page_of_both_directions(self):
         runs = {}
         for name, words in (("plain", ()), ("seeded", ("--seed", 9))):
