@@ -163,8 +163,9 @@ void for_each_row(LineReader& lines, const Layout& layout, const Work& work) {
     if (layout.has_names && lines.number() == 1) continue;
     split(*line, layout.separator, fields);
     if (fields.size() != layout.columns) {
-      throw DataError(fmt::format("{}: line {} has {} columns, the first line {}", lines.name(),
-                                  lines.number(), fields.size(), layout.columns));
+      throw DataError(fmt::format(
+          "{}: line {} has {} column{}, the first line {}; mend or remove it", lines.name(),
+          lines.number(), fields.size(), fields.size() == 1 ? "" : "s", layout.columns));
     }
     work(fields);
   }

@@ -349,6 +349,12 @@ DatasetInfo checked_dataset(const TrainOptions& options, int world_size) {
     throw DataError(fmt::format("{}: {} training samples for {} ranks; start at most {} ranks",
                                 options.data, train.rows, world_size, train.rows));
   }
+  if (options.class_weight > 0 && !options.conditional) {
+    throw UsageError(
+        fmt::format("--class-weight: {} weighs the classes of --conditional; give that as well, or "
+                    "leave it out",
+                    options.class_weight));
+  }
   if (options.conditional) {
     dataset.class_rows = count_classes(options.data, read_labels(options.data, dataset, "train"));
   }

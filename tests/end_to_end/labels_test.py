@@ -145,6 +145,7 @@ class Labels(Test):
             data = self.folder / f"data-{labels[2]}-{labels[0]}"
             must("prepare", "--output", data, "--train", self.folder / "x.npy", "--labels", self.folder / "y.npy")
             self.refuses(["train", "--data", data, "--run", run, "--conditional"], 3, words)
+        self.refuses(["train", "--data", without, "--run", run, "--class-weight", 3], 2, "--class-weight", "--conditional")
         self.assertFalse(run.exists())
 
         data = prepared(*labelled())

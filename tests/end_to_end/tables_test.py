@@ -161,7 +161,7 @@ class Tables(support.Test):
 
     def test_csv_names_file_line_and_column(self):
         for text, *parts in (("1,2\n3,x\n", "line 2, column 2: 'x'"),
-                             ("a,b\n1,2\n3\n", "line 3 has 1 columns"),
+                             ("a,b\n1,2\n3\n", "line 3 has 1 column, the first line 2"),
                              ("a,b\n1,2\n\n3,4\n", "line 3 is empty"),
                              ("1,2\n3,\n", "line 2, column 2: ''"),
                              ("1,2\n3,nan\n", "line 2, column 2: 'nan'"),
