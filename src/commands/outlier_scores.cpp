@@ -84,15 +84,22 @@ OutlierStatistics outlier_statistics(const Model<T>& model, const SplitReader& s
                                      const mpi::Communicator& comm, Evaluation& result) {
   const std::vector<double> zeros(split.rows(), 0.0);
   OutlierStatistics all{zeros, zeros, zeros};
+  std::vector<Label> predicted;  // of the last batch; a model without classes predicts none
   const auto take = [&](std::uint64_t begin, const Scores& scores) {
     std::ranges::copy(scores.nats, all.log_likelihood.begin() + static_cast<std::ptrdiff_t>(begin));
+    predicted.assign(scores.predicted.begin(), scores.predicted.end());
   };
   const Latent latent = model.flow->latent();
-  std::vector<double> z(static_cast<std::size_t>(model.flow->dimension()));
+  std::vector<T> own(static_cast<std::size_t>(model.flow->dimension()));
+  std::vector<double> z(own.size());
   const auto test = [&](const std::vector<Range>& rows, const ConstMatrixMap<T>& latents) {
     const Range mine = rows[static_cast<std::size_t>(comm.rank())];
     for (Index n = 0; n < latents.cols(); ++n) {
-      std::ranges::copy(std::span(latents.col(n).data(), z.size()), z.begin());
+      std::ranges::copy(std::span(latents.col(n).data(), own.size()), own.begin());
+      if (!predicted.empty()) {
+        model.flow->move_from_class(predicted[static_cast<std::size_t>(n)], own);
+      }
+      std::ranges::copy(own, z.begin());
       const LatentTests tests = test_latent(latent, z);
       const auto row = static_cast<std::size_t>(mine.begin + n);
       all.latent_log_density[row] = tests.log_density;

@@ -25,7 +25,8 @@ struct LatentTests {
 
 LatentTests test_latent(Latent latent, std::span<const double> z);
 
-/// Of every row of a split, on every rank.
+/// Of every row of a split, on every rank. Latent vectors of a model with classes are tested as
+/// (z - mean) / scale of the class that is most probable.
 struct OutlierStatistics {
   std::vector<double> log_likelihood;  // nats
   std::vector<double> latent_log_density;

@@ -118,11 +118,6 @@ std::vector<Column> outlier_columns(const ScoreOptions& options, const Evaluatio
   mpi::together(comm, [&] { reference.emplace(directory, data, "val"); });
   EvaluationRequest of_reference = request_of(options);
   of_reference.split = "val";
-  if (flow_spec_of(task.found).classes > 0) {
-    log_warning(
-        "--ood: the model has classes; its tests of the latents compare them with the "
-        "density that all classes would share");
-  }
 
   return with_model(options, task, comm, [&]<class T>(const Model<T>& model) {
     Evaluation ignored;

@@ -117,15 +117,28 @@ std::span<const T> Flow<T>::prior() const {
 }
 
 template <class T>
-void Flow<T>::move_to_class(Label label, std::span<T> z) const {
+template <class Move>
+void Flow<T>::for_each_in_class(Label label, const Range& coordinates, std::span<T> z,
+                                const Move& move) const {
   const ParameterStore<T>& store = *parameters_;
   const ConstMatrixMap<T> mean = store.matrix(store.id_of(mean_name));
   const ConstMatrixMap<T> log_scale = store.matrix(store.id_of(log_scale_name));
-  const Range coordinates = own(mean.rows());
   T* last = z.data() + static_cast<Index>(z.size()) - coordinates.size();
   for (Index i = coordinates.begin; i < coordinates.end; ++i, ++last) {
-    *last = mean(i, label) + std::exp(log_scale(i, label)) * *last;
+    *last = move(*last, mean(i, label), std::exp(log_scale(i, label)));
   }
+}
+
+template <class T>
+void Flow<T>::move_to_class(Label label, std::span<T> z) const {
+  for_each_in_class(label, own(parameters_->matrix(parameters_->id_of(mean_name)).rows()), z,
+                    [](T x, T mean, T scale) { return mean + scale * x; });
+}
+
+template <class T>
+void Flow<T>::move_from_class(Label label, std::span<T> z) const {
+  for_each_in_class(label, {0, parameters_->matrix(parameters_->id_of(mean_name)).rows()}, z,
+                    [](T x, T mean, T scale) { return (x - mean) / scale; });
 }
 
 template <class T>

@@ -76,6 +76,35 @@ class Outliers(support.Test):
                            ("latent_anderson_darling", 1)):
             self.assertGreater(numpy.mean(sign * far[name] > numpy.quantile(sign * alone[name], 0.95)), 0.9, name)
 
+    def test_latents_of_classes_are_tested_under_the_most_probable_one(self):
+        random = numpy.random.default_rng(8)
+        means = 6 * random.normal(size=(3, 5))
+        data, run, words = self.folder / "data", self.folder / "run", []
+        for name, rows in (("train", 900), ("val", 60), ("test", 90)):
+            labels = random.integers(3, size=rows)
+            numpy.save(self.folder / f"{name}.npy", (means[labels] + random.normal(size=(rows, 5))).astype("float32"))
+            numpy.save(self.folder / f"{name}-labels.npy", labels)
+            words += [f"--{name}", self.folder / f"{name}.npy"]
+            words += ["--labels" if name == "train" else f"--{name}-labels", self.folder / f"{name}-labels.npy"]
+        must("prepare", "--output", data, *words)
+        must("train", "--data", data, "--run", run, "--layers", 2, "--activation", "smooth-leaky-relu", "--no-marginal",
+             "--conditional", "--batch-size", 90, "--epochs", 8, "--lr", 0.01, "--spline-lr", 0.05, "--precision", "float64")
+        of_run = ["--run", run, "--data", data]
+        must("score", *of_run, "--output", self.folder / "labels.h5")
+        must("encode", *of_run, "--output", self.folder / "z.h5")
+        must("export", run, "--output", self.folder / "weights.npz")
+        weights = numpy.load(self.folder / "weights.npz")
+        mean, log_scale = (weights[f"latent/{name}"].astype(float) for name in ("mean", "log_scale"))
+        self.assertGreater(abs(mean).max(), 0.2, "the classes have not moved")
+        with h5py.File(self.folder / "labels.h5") as scores, h5py.File(self.folder / "z.h5") as latents:
+            label, z = scores["predicted_label"][...], latents["latent"][...].astype(float)
+        z = (z - mean[label]) / numpy.exp(log_scale[label])
+        for ranks, words in ((0, ()), (2, ()), (2, ("--row-groups", 2))):
+            path = self.folder / f"{ranks}{len(words)}.h5"
+            must("score", *of_run, "--ood", *words, "--output", path, ranks=ranks)
+            with h5py.File(path) as file:
+                numpy.testing.assert_allclose(file["latent_log_density"][...], (5 - (z ** 2).sum(1)) / math.sqrt(10), atol=1e-4)
+
     def test_images_have_a_baseline_as_well(self):
         data = prepared(*support.SMALL, "--rows", 700)
         run = self.folder / "run"

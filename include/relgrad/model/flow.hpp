@@ -52,6 +52,8 @@ class Flow {
   /// Takes a draw of the latent density to that of class `label`: z = mean + scale z, of the
   /// coordinates of z that leave the flow last. @param z  the latent vector of one sample, |own()|
   void move_to_class(Label label, std::span<T> z) const;
+  /// The inverse, (z - mean) / scale, of all ranks' coordinates. @param z  D
+  void move_from_class(Label label, std::span<T> z) const;
   /// The layers of the spec, and after them the latent density.
   std::size_t layer_count() const { return layers_.size(); }
   Layer<T>& layer(std::size_t i) { return *layers_[i]; }
@@ -75,6 +77,12 @@ class Flow {
                InverseKind kind = InverseKind::exact) const;
 
  private:
+  /// z_i = move(z_i, mean, scale) for `coordinates` of those that leave the flow last; z ends with
+  /// them.
+  template <class Move>
+  void for_each_in_class(Label label, const Range& coordinates, std::span<T> z,
+                         const Move& move) const;
+
   FlowSpec spec_;
   RowGroup<T>* row_group_;
   std::unique_ptr<ParameterStore<T>> parameters_;
