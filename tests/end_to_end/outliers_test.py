@@ -3,6 +3,7 @@
 import importlib.machinery
 import importlib.util
 import math
+import os
 import pathlib
 import subprocess
 import sys
@@ -141,7 +142,8 @@ class Outliers(support.Test):
         page = self.folder / "page.md"
         line = [sys.executable, ROOT / "tools/outliers", "--program", PROGRAM, "--work", self.folder / "work", "--output",
                 page, *(f"{name}={run},{data}" for name, (run, data) in runs.items())]
-        subprocess.run([str(word) for word in line], check=True, capture_output=True, env={**ENVIRONMENT, "PATH": "/usr/bin"})
+        subprocess.run([str(word) for word in line], check=True, capture_output=True,
+                       env={**os.environ, **ENVIRONMENT, "PATH": "/usr/bin"})
         text = page.read_text()
         self.assertIn("| A: plain, outliers seeded | B: seeded, outliers plain |", text)
         self.assertEqual(text.count("\n| `/log_ratio_typicality` |"), 1)
