@@ -55,6 +55,25 @@ newest_checkpoint() {  # its name, or nothing; names sort by step; that of the s
 status_identity() { stat -c '%i %y' "$RUN/STATUS" 2>/dev/null; }
 status_state() { sed -n 's/.*"state": *"\([a-z]*\)".*/\1/p' "$RUN/STATUS" 2>/dev/null; }
 
+# Ranks may outlive their launcher: mpirun of Open MPI 5 leaves at a second TERM without a word to them, and scancel of
+# SLURM 24 sends two. Rank 0, which LOCK names, is then asked here; SLURM kills what is left when this script ends.
+stop_ranks_without_launcher() {
+  local try pid
+  for try in {1..100}; do
+    pid=$(rank_0_here) && [[ $pid ]] || return 0
+    ((try > 1)) || kill -USR1 "$pid"
+    sleep 0.25
+  done
+}
+rank_0_here() {  # its process, where it runs on this node
+  local host pid started
+  IFS=$'\t' read -r host pid started < <(
+    sed -n 's/.*"host": *"\([^"]*\)".*"pid": *\([0-9]*\).*"started": *"\([0-9]*\)".*/\1\t\2\t\3/p' "$RUN/LOCK" 2>/dev/null)
+  [[ $pid && $host == "$(hostname)" ]] || return 1
+  # field 22 of proc(5): when it started; another process may have the number by now
+  [[ $(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null | cut -d ' ' -f 20) == "$started" ]] && echo "$pid"
+}
+
 # Runs `launch` to its end, passing signals on, and sets `code`.
 preempted=0 launcher=
 pass_on() {  # pass_on WHY
@@ -70,6 +89,7 @@ run_launcher() {
   while kill -0 "$launcher" 2>/dev/null; do wait "$launcher" || true; done
   code=0
   wait "$launcher" || code=$?
+  stop_ranks_without_launcher
   trap '' USR1 TERM  # a requeue ends this script with TERM
 }
 
