@@ -65,11 +65,12 @@ stop_ranks_without_launcher() {
     sleep 0.25
   done
 }
-rank_0_here() {  # its process, where it runs on this node
-  local host pid started
-  IFS=$'\t' read -r host pid started < <(
-    sed -n 's/.*"host": *"\([^"]*\)".*"pid": *\([0-9]*\).*"started": *"\([0-9]*\)".*/\1\t\2\t\3/p' "$RUN/LOCK" 2>/dev/null)
-  [[ $pid && $host == "$(hostname)" ]] || return 1
+rank_0_here() {  # its process, where it is of this job and runs on this node
+  local host owner pid started
+  IFS=, read -r host owner pid started < <(sed -n \
+    's/.*"host": *"\([^"]*\)", *"job": *"\([^"]*\)", *"pid": *\([0-9]*\), *"started": *"\([0-9]*\)".*/\1,\2,\3,\4/p' \
+    "$RUN/LOCK" 2>/dev/null)
+  [[ $pid && $host == "$(hostname)" && $owner == "${SLURM_JOB_ID:-}" ]] || return 1
   # field 22 of proc(5): when it started; another process may have the number by now
   [[ $(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null | cut -d ' ' -f 20) == "$started" ]] && echo "$pid"
 }

@@ -239,6 +239,19 @@ class Restarts(SlurmTest):
         self.assertEqual(status(run)["state"], "stopped")
         self.assertEqual(checkpoints(run)[-1].name, f"step-{status(run)['step']:09d}")
 
+    def test_ranks_whose_launcher_has_left_are_asked_to_save(self):
+        run, launcher = self.folder / "run", self.folder / "launcher"
+        # As mpirun of Open MPI 5 at a second TERM: away, without a word to its ranks.
+        launcher.write_text("#!/bin/bash\ntrap 'exit 1' USR1 TERM\nsetsid \"$@\" &\nwait\n")
+        launcher.chmod(0o755)
+        job = self.submit("train.slurm", *train_options(), RUN=run, MPIRUN=launcher)
+        job.wait_until(lambda: reached(run, STEPS // 4), "step")
+        self.slurm.call("scancel", job.number)
+        self.assert_restarts(job, 0, "CANCELLED")
+        job.wait_for_log("stopped: exit code", 1)
+        self.assertEqual(status(run)["state"], "stopped")
+        self.assertEqual(checkpoints(run)[-1].name, f"step-{status(run)['step']:09d}")
+
 
 class Scripts(SlurmTest):
     def test_with_srun_it_is_requeued_alike_and_evaluate_writes_its_figures(self):
