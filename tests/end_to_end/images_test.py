@@ -20,7 +20,8 @@ BUDGET = {"--batch-size": 75, "--max-steps": 10, "--log-every": 3, "--schedule":
 
 @functools.cache
 def coloured(shape, train, others):
-    """Images of C x H x W with channels that are alike but not the same: `train` to train, `others` to look at."""
+    """Images of C x H x W with channels that are alike but not the same, in three classes that mean nothing: `train` to
+    train, `others` to look at."""
     channels, height, width = shape
     made = prepared("--synthetic", "images", "--size", f"{height}x{width}", "--rows", train, "--val-last", others)
     random = numpy.random.default_rng(1)
@@ -31,7 +32,8 @@ def coloured(shape, train, others):
         grey = support.split(made, name).reshape(-1, 1, height, width)[:rows]
         values = grey * tint + random.uniform(0, 40, (len(grey), *shape))
         splits[name] = values.clip(0, 255).astype(numpy.uint8)
-    return support.prepared_from("x".join(map(str, shape)), **splits)
+    labels = {name: numpy.arange(len(images)) % 3 for name, images in splits.items()}
+    return support.prepared_from("x".join(map(str, shape)), labels, **splits)
 
 
 def colour():
@@ -222,6 +224,7 @@ class Recipes(Test):
     SHAPES = {"mnist-conv": (1, 28, 28), "mnist-snf-conv": (1, 28, 28), "mnist-glow": (1, 28, 28),
               "fashion-mnist-conv": (1, 28, 28), "cifar10-conv": (3, 32, 32), "cifar10-glow": (3, 32, 32),
               "tiny-imagenet-conv": (3, 64, 64), "mnist-conv-coupling": (1, 28, 28),
+              "fashion-mnist-conv-coupling": (1, 28, 28), "mnist-conditional": (1, 28, 28),
               "cifar10-conv-coupling": (3, 32, 32), "spectral": (3, 20, 12)}
 
     def test_every_recipe_for_images_starts(self):

@@ -80,14 +80,11 @@ class Outliers(support.Test):
     def test_latents_of_classes_are_tested_under_the_most_probable_one(self):
         random = numpy.random.default_rng(8)
         means = 6 * random.normal(size=(3, 5))
-        data, run, words = self.folder / "data", self.folder / "run", []
+        splits, labels = {}, {}
         for name, rows in (("train", 900), ("val", 60), ("test", 90)):
-            labels = random.integers(3, size=rows)
-            numpy.save(self.folder / f"{name}.npy", (means[labels] + random.normal(size=(rows, 5))).astype("float32"))
-            numpy.save(self.folder / f"{name}-labels.npy", labels)
-            words += [f"--{name}", self.folder / f"{name}.npy"]
-            words += ["--labels" if name == "train" else f"--{name}-labels", self.folder / f"{name}-labels.npy"]
-        must("prepare", "--output", data, *words)
+            labels[name] = random.integers(3, size=rows)
+            splits[name] = (means[labels[name]] + random.normal(size=(rows, 5))).astype("float32")
+        data, run = prepared_from("classes", labels, **splits), self.folder / "run"
         must("train", "--data", data, "--run", run, "--layers", 2, "--activation", "smooth-leaky-relu", "--no-marginal",
              "--conditional", "--batch-size", 90, "--epochs", 8, "--lr", 0.01, "--spline-lr", 0.05, "--precision", "float64")
         of_run = ["--run", run, "--data", data]

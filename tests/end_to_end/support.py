@@ -117,13 +117,17 @@ def prepared(*words):
     return PREPARED[words]
 
 
-def prepared_from(name, **splits):
-    """A data set of arrays: prepared_from("a", train=array, val=array)."""
+def prepared_from(name, labels=None, **splits):
+    """A data set of arrays: prepared_from("a", train=array, val=array); `labels`: those of the same splits."""
     words = []
     for split, values in splits.items():
         path = SPACE / f"{name}-{split}.npy"
         numpy.save(path, values)
         words += [f"--{split}", path]
+        if labels:
+            path = SPACE / f"{name}-{split}-labels.npy"
+            numpy.save(path, labels[split])
+            words += ["--labels" if split == "train" else f"--{split}-labels", path]
     must("prepare", "--output", SPACE / name, *words)
     return SPACE / name
 
