@@ -1,6 +1,7 @@
 # cpack, in the build folder: a Debian package and a .tar.gz of what `cmake --install` installs.
 # The Debian package depends on the libraries that the program was linked with (dpkg-shlibdeps, of
-# package dpkg-dev) and on the launcher of their MPI; -G DEB or -G TGZ makes one of the two.
+# package dpkg-dev; cpack also asks package file) and on the launcher of their MPI; -G DEB or -G TGZ
+# makes one of the two.
 set(CPACK_GENERATOR DEB TGZ)
 set(CPACK_PACKAGE_NAME relgrad)
 set(CPACK_PACKAGE_VENDOR "the relgrad authors")
