@@ -55,8 +55,8 @@ newest_checkpoint() {  # its name, or nothing; names sort by step; that of the s
 status_identity() { stat -c '%i %y' "$RUN/STATUS" 2>/dev/null; }
 status_state() { sed -n 's/.*"state": *"\([a-z]*\)".*/\1/p' "$RUN/STATUS" 2>/dev/null; }
 
-# Ranks may outlive their launcher: mpirun of Open MPI 5 leaves at a second TERM without a word to them, and scancel of
-# SLURM 24 sends two. Rank 0, which LOCK names, is then asked here; SLURM kills what is left when this script ends.
+# Ranks may outlive their launcher: mpirun of Open MPI 5 ends at a second TERM without telling them, and scancel of
+# SLURM 24 sends two. This asks rank 0, which LOCK names, to stop; SLURM kills what is left when this script ends.
 stop_ranks_without_launcher() {
   local try pid
   for try in {1..100}; do

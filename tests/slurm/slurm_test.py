@@ -229,28 +229,25 @@ class Restarts(SlurmTest):
         self.assertEqual((job.describe()["NumNodes"], status(run)["state"]), ("2", "stopped"))
         self.assertIn("not requeued: it was restarted MAX_RESTARTS=0 times", job.log())
 
-    def test_a_cancelled_job_saves_and_stays_cancelled(self):
+    def assert_cancelled_job_saves(self, log, **settings):
         run = self.folder / "run"
-        job = self.submit("train.slurm", *train_options(), RUN=run)
+        job = self.submit("train.slurm", *train_options(), RUN=run, **settings)
         job.wait_until(lambda: reached(run, STEPS // 4), "step")
         self.slurm.call("scancel", job.number)
         self.assert_restarts(job, 0, "CANCELLED")
-        job.wait_for_log("not requeued: it was cancelled", 1)
+        job.wait_for_log(log, 1)
         self.assertEqual(status(run)["state"], "stopped")
         self.assertEqual(checkpoints(run)[-1].name, f"step-{status(run)['step']:09d}")
 
+    def test_a_cancelled_job_saves_and_stays_cancelled(self):
+        self.assert_cancelled_job_saves("not requeued: it was cancelled")
+
     def test_ranks_whose_launcher_has_left_are_asked_to_save(self):
-        run, launcher = self.folder / "run", self.folder / "launcher"
-        # As mpirun of Open MPI 5 at a second TERM: away, without a word to its ranks.
+        launcher = self.folder / "launcher"
+        # As mpirun of Open MPI 5 at a second TERM: it ends and does not tell its ranks.
         launcher.write_text("#!/bin/bash\ntrap 'exit 1' USR1 TERM\nsetsid \"$@\" &\nwait\n")
         launcher.chmod(0o755)
-        job = self.submit("train.slurm", *train_options(), RUN=run, MPIRUN=launcher)
-        job.wait_until(lambda: reached(run, STEPS // 4), "step")
-        self.slurm.call("scancel", job.number)
-        self.assert_restarts(job, 0, "CANCELLED")
-        job.wait_for_log("stopped: exit code", 1)
-        self.assertEqual(status(run)["state"], "stopped")
-        self.assertEqual(checkpoints(run)[-1].name, f"step-{status(run)['step']:09d}")
+        self.assert_cancelled_job_saves("stopped: exit code", MPIRUN=launcher)
 
 
 class Scripts(SlurmTest):
