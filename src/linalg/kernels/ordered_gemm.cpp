@@ -118,7 +118,11 @@ RELGRAD_INLINE void transpose_panel(const T* from, Index ld, Index depth, T* to)
 namespace avx2 {
 #define RELGRAD_VECTOR_BYTES 32
 #define RELGRAD_TILE_COLUMNS 6
+#include "linalg/kernels/ordered_tiles_body.hpp"
+#include "linalg/kernels/ordered_shallow_body.hpp"
+#include "linalg/kernels/ordered_narrow_body.hpp"
 #include "linalg/kernels/ordered_gemm_body.hpp"
+#include "linalg/kernels/ordered_pass_body.hpp"
 #undef RELGRAD_VECTOR_BYTES
 #undef RELGRAD_TILE_COLUMNS
 }  // namespace avx2
@@ -129,7 +133,11 @@ namespace avx2 {
 namespace avx512 {
 #define RELGRAD_VECTOR_BYTES 64
 #define RELGRAD_TILE_COLUMNS 12
+#include "linalg/kernels/ordered_tiles_body.hpp"
+#include "linalg/kernels/ordered_shallow_body.hpp"
+#include "linalg/kernels/ordered_narrow_body.hpp"
 #include "linalg/kernels/ordered_gemm_body.hpp"
+#include "linalg/kernels/ordered_pass_body.hpp"
 #undef RELGRAD_VECTOR_BYTES
 #undef RELGRAD_TILE_COLUMNS
 }  // namespace avx512
