@@ -23,14 +23,19 @@ Matrix<T> chains(const Matrix<T>& a, const Matrix<T>& b) {
   return c;
 }
 
-/// rows, columns, columns of `factors`, columns of `left`: on both sides of every edge.
-constexpr std::array<std::array<Index, 4>, 7> shapes = {{{1, 1, 1, 1},
-                                                         {70, 70, 20, 10},
-                                                         {33, 17, 8, 8},
-                                                         {48, 13, 24, 12},
-                                                         {97, 40, 12, 6},
-                                                         {300, 5, 24, 11},
-                                                         {64, 30, 48, 24}}};
+/// rows, columns, columns of `factors`, columns of `left`: on both sides of every edge; columns a
+/// multiple of 4096 bytes apart, where half of them follow the others.
+constexpr std::array<std::array<Index, 4>, 11> shapes = {{{1, 1, 1, 1},
+                                                          {1024, 29, 8, 4},
+                                                          {1024, 29, 10, 5},
+                                                          {2048, 29, 12, 6},
+                                                          {1024, 29, 18, 9},
+                                                          {70, 70, 20, 10},
+                                                          {33, 17, 8, 8},
+                                                          {48, 13, 24, 12},
+                                                          {97, 40, 12, 6},
+                                                          {300, 5, 24, 11},
+                                                          {64, 30, 48, 24}}};
 
 template <class T>
 struct Pass {

@@ -125,6 +125,40 @@ TEST(OrderedProducts, AreChainsOfFusedMultiplyAddsInTheOrderOfK) {
   expect_chains<double>();
 }
 
+// Every number of columns of B has a kernel of its own: A B with A above 8 MiB, and A^T B, also
+// with columns of A a multiple of 4096 bytes apart.
+template <class T>
+void expect_chains_for_every_width() {
+  constexpr Index most = 49;
+  for (const auto& [m, k] : {std::array<Index, 2>{2100, 1003}, {29, 70}, {29, 2048}}) {
+    const Matrix<T> a = test::normal_matrix<T>(m, k, 1);
+    const Matrix<T> b = test::normal_matrix<T>(k, most, 2);
+    const Matrix<T> at = a.transpose();
+    const Matrix<T> all = chains(a, b, Matrix<T>(Matrix<T>::Zero(m, most)));
+    for (Index n = 1; n <= most; ++n) {
+      SCOPED_TRACE(::testing::Message() << m << " x " << n << " x " << k);
+      for (const kernels::Vectors widest :
+           {kernels::Vectors::bits_256, kernels::Vectors::bits_512}) {
+        for (const bool transposed : {false, true}) {
+          Matrix<T> result(m, n);
+          kernels::ordered_gemm(
+              kernels::OrderedProduct<T>{transposed, false, m, n, k,
+                                         transposed ? at.data() : a.data(), transposed ? k : m,
+                                         b.data(), k, false, result.data(), m},
+              widest);
+          EXPECT_EQ(result, all.leftCols(n)) << (transposed ? "A^T B" : "A B");
+        }
+      }
+    }
+  }
+}
+
+TEST(OrderedProducts, AreTheSameChainsForEveryWidth) {
+  set_threads(1);
+  expect_chains_for_every_width<float>();
+  expect_chains_for_every_width<double>();
+}
+
 TEST(Threads, AreThoseOfOpenBlasOnlyWhereItTakesThemFromOpenMP) {
   set_threads(3);
   EXPECT_EQ(openblas_get_num_threads(), openblas_get_parallel() == OPENBLAS_OPENMP ? 3 : 1);

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <type_traits>
 
 #include "core/simd_math.hpp"
 #include "relgrad/core/error.hpp"
@@ -115,12 +117,19 @@ RELGRAD_INLINE void transpose_panel(const T* from, Index ld, Index depth, T* to)
   }
 }
 
+/// Lanes below `first` of `low`, the others of `high`.
+template <int first>
+RELGRAD_INLINE __m256 joined(__m256 low, __m256 high) {
+  return _mm256_blend_ps(low, high, 0xFF << first & 0xFF);
+}
+template <int first>
+RELGRAD_INLINE __m256d joined(__m256d low, __m256d high) {
+  return _mm256_blend_pd(low, high, 0xF << first & 0xF);
+}
+
 namespace avx2 {
 #define RELGRAD_VECTOR_BYTES 32
 #define RELGRAD_TILE_COLUMNS 6
-#include "linalg/kernels/ordered_tiles_body.hpp"
-#include "linalg/kernels/ordered_shallow_body.hpp"
-#include "linalg/kernels/ordered_narrow_body.hpp"
 #include "linalg/kernels/ordered_gemm_body.hpp"
 #include "linalg/kernels/ordered_pass_body.hpp"
 #undef RELGRAD_VECTOR_BYTES
@@ -130,12 +139,18 @@ namespace avx2 {
 
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,prefer-vector-width=512")
+template <int first>
+RELGRAD_INLINE __m512 joined(__m512 low, __m512 high) {
+  return _mm512_mask_blend_ps(static_cast<__mmask16>(0xFFFF << first), low, high);
+}
+template <int first>
+RELGRAD_INLINE __m512d joined(__m512d low, __m512d high) {
+  return _mm512_mask_blend_pd(static_cast<__mmask8>(0xFF << first), low, high);
+}
+
 namespace avx512 {
 #define RELGRAD_VECTOR_BYTES 64
 #define RELGRAD_TILE_COLUMNS 12
-#include "linalg/kernels/ordered_tiles_body.hpp"
-#include "linalg/kernels/ordered_shallow_body.hpp"
-#include "linalg/kernels/ordered_narrow_body.hpp"
 #include "linalg/kernels/ordered_gemm_body.hpp"
 #include "linalg/kernels/ordered_pass_body.hpp"
 #undef RELGRAD_VECTOR_BYTES

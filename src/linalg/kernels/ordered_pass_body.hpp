@@ -1,5 +1,5 @@
 // No include guard: ordered_gemm.cpp includes this once per instruction set, after
-// ordered_narrow_body.hpp.
+// ordered_gemm_body.hpp.
 
 /// to[panel][sample][S::rows] = left, zero below the last row.
 template <class T>
@@ -46,7 +46,7 @@ void outer_panels(Index rows, Index samples, const T* panel, const T* right, T* 
   }
 }
 
-template <class T, int N = Shape<T>::columns>
+template <class T, int N = Shape<T>::columns * 2 / 3>
 void outer_panels_of(int columns, Index rows, Index samples, const T* panels, const T* right,
                      T* tile) {
   if constexpr (N > 1) {
@@ -74,26 +74,28 @@ void pass_tile(const OrderedPass<T>& p, Index j, Index columns, const T* panels,
   edge_tile<T>(p.rows - whole, wide, p.samples, last, right, tile + whole, p.rows, false);
 }
 
-template <class T, int V>
-void pass_of(const OrderedPass<T>& p, const T* lanes, const T* panels, T* tile) {
-  using S = Shape<T>;
-  constexpr Index most = Narrow<T>::columns(V);
-  const OrderedProduct<T> product{true,      false,  p.columns, p.count,    p.rows,    p.w, p.rows,
-                                  p.factors, p.rows, false,     p.products, p.columns, {}};
+/// Columns of the next tile when `left` are left. Few samples end a tile before more columns than
+/// these would pay.
+template <class T>
+Index outer_width(Index left) {
+  constexpr Index most = Shape<T>::columns * 2 / 3;
+  return left <= most ? left : left < 2 * most ? (left + 1) / 2 : most;
+}
+
+template <class T, class L>
+void pass_of(const OrderedPass<T>& p, const OrderedProduct<T>& product, const T* lanes,
+             const T* panels, T* tile) {
+  constexpr Index most = L::columns;
   const Index fit = bytes_of_pass_tile / (p.rows * static_cast<Index>(sizeof(T))) / most * most;
   const Index together = fit > most ? fit : most;
   for (Index begin = 0; begin < p.columns; begin += together) {
     const Index end = begin + together < p.columns ? begin + together : p.columns;
     for (Index j = begin; j < end; j += most) {
-      const Index next = j + most < end ? j + most : end;
-      if (next == j + most) {
-        narrow_tile<T, V, static_cast<int>(most)>(product, j, 0, p.rows, lanes);
-      } else {
-        for (Index i = j; i < next; ++i) narrow_tile<T, V, 1>(product, i, 0, p.rows, lanes);
-      }
-      for (Index from = j; from < next; from += S::columns) {
-        const Index columns = next - from < S::columns ? next - from : S::columns;
-        pass_tile(p, from, columns, panels, tile + (from - begin) * p.rows);
+      const Index next = std::min(j + most, end);
+      narrow_rows<T, L>(product, j, next, 0, p.rows, lanes);
+      for (Index from = j, wide = 0; from < next; from += wide) {
+        wide = outer_width<T>(next - from);
+        pass_tile(p, from, wide, panels, tile + (from - begin) * p.rows);
       }
     }
     p.move(begin, end - begin, tile);
@@ -103,17 +105,15 @@ void pass_of(const OrderedPass<T>& p, const T* lanes, const T* panels, T* tile) 
 template <class T>
 void pass(const OrderedPass<T>& p, T* room) {
   using S = Shape<T>;
-  const int vectors = static_cast<int>((p.count + S::lanes - 1) / S::lanes);
-  const Index width = vectors * S::lanes;
+  const OrderedProduct<T> product{true,      false,  p.columns, p.count,    p.rows,    p.w, p.rows,
+                                  p.factors, p.rows, false,     p.products, p.columns, {}};
   const Index rows = (p.rows + S::rows - 1) / S::rows * S::rows;
-  T* const lanes = room;
-  T* const panels = lanes + rows * width;
-  T* const tile = panels + rows * p.samples;
-  const OrderedProduct<T> factors{true,      false,  p.columns, p.count, p.rows,    p.w, p.rows,
-                                  p.factors, p.rows, false,     nullptr, p.columns, {}};
-  pack_lanes(factors, 0, p.rows, width, lanes);
-  pack_panels(p, panels);
-  if (vectors == 1) return pass_of<T, 1>(p, lanes, panels, tile);
-  if (vectors == 2) return pass_of<T, 2>(p, lanes, panels, tile);
-  return pass_of<T, 3>(p, lanes, panels, tile);
+  with_lanes_for<T>(p.count, [&](auto of) {
+    using L = decltype(of);
+    T* const lanes = room;
+    T* const panels = lanes + rows * L::vectors * S::lanes;
+    pack_lanes<T, L>(product, 0, p.rows, lanes);
+    pack_panels(p, panels);
+    pass_of<T, L>(p, product, lanes, panels, panels + rows * p.samples);
+  });
 }

@@ -1,5 +1,4 @@
-// No include guard: ordered_gemm.cpp includes this once per instruction set, after
-// ordered_tiles_body.hpp.
+// No include guard: a part of ordered_gemm_body.hpp.
 
 // A B with few columns of B: a few whole columns of A at a time, from top to bottom, as they lie in
 // memory; more of them side by side fall on the same places of the cache where their distance is a
@@ -8,7 +7,7 @@ template <class T>
 struct Shallow {
   using S = Shape<T>;
   static constexpr Index depth = 8;                     // columns of A at a time
-  static constexpr Index most = 2 * S::columns;         // columns of B
+  static constexpr int most = 2 * S::columns;           // columns of B
   static constexpr Index ahead = 256;                   // numbers; what is brought near
   static constexpr Index least_bytes = Index{8} << 20;  // of A; less stays in the last cache
   static bool fits(const OrderedProduct<T>& p) {
@@ -17,22 +16,73 @@ struct Shallow {
   }
 };
 
-template <class T>
-void shallow_panel(const OrderedProduct<T>& p, Index i, Index k0, Index depth, T* packed_a,
-                   const T* packed_b, T* panel) {
+/// C (rows x N, columns S::rows apart) += `depth` columns of A times B ([k][n], N of its columns).
+template <class T, int N, bool whole, bool fetches>
+RELGRAD_INLINE void shallow_tile(Index depth, const T* a, Index lda, const T* b, Index n, T* c) {
   using S = Shape<T>;
-  const Panel<T> packed{packed_a, S::rows, nullptr, 0};
-  Panel<T> a = packed;
-  if (i + S::rows <= p.m) {
-    a = {p.a + i + k0 * p.lda, p.lda, packed_a,
-         i + Shallow<T>::ahead < p.m ? Shallow<T>::ahead : 0};
-  } else {
-    pack_a(p, i, p.m - i, k0, depth, packed_a);
+  using Vector = typename S::Vector;
+  Vector low[N];
+  Vector high[N];
+#pragma GCC unroll 12
+  for (int j = 0; j < N; ++j) {
+    low[j] = load<T>(c + j * S::rows);
+    high[j] = load<T>(c + j * S::rows + S::lanes);
   }
-  for (Index j = 0, wide = 0; j < p.n; j += wide, a = packed) {
-    wide = tile_width<T>(p.n - j);
-    tile_of<T>(static_cast<int>(wide), depth, a, packed_b + j * depth, panel + j * S::rows, S::rows,
-               true);
+  const auto add = [&](Index k) {
+    const Vector a_low = load<T>(a + k * lda);
+    const Vector a_high = load<T>(a + k * lda + S::lanes);
+    if constexpr (fetches) __builtin_prefetch(a + k * lda + Shallow<T>::ahead + S::rows - 1);
+    if constexpr (fetches && S::rows * sizeof(T) > 64) {
+      __builtin_prefetch(a + k * lda + Shallow<T>::ahead + S::lanes - 1);
+    }
+#pragma GCC unroll 12
+    for (int j = 0; j < N; ++j) {
+      low[j] = a_low * b[k * n + j] + low[j];
+      high[j] = a_high * b[k * n + j] + high[j];
+    }
+  };
+  if constexpr (whole) {
+#pragma GCC unroll 8
+    for (Index k = 0; k < Shallow<T>::depth; ++k) add(k);
+  } else {
+    for (Index k = 0; k < depth; ++k) add(k);
+  }
+#pragma GCC unroll 12
+  for (int j = 0; j < N; ++j) {
+    store<T>(c + j * S::rows, low[j]);
+    store<T>(c + j * S::rows + S::lanes, high[j]);
+  }
+}
+
+/// All panels of `rows` rows, whole ones, and n = first + second columns of B. A is read twice, the
+/// second time from the first-level cache: packing it would cost more.
+template <class T, int first, int second, bool whole>
+void shallow_panels(Index rows, Index depth, const T* a, Index lda, const T* b, T* panel) {
+  using S = Shape<T>;
+  constexpr Index n = first + second;
+  for (Index i = 0; i < rows; i += S::rows, a += S::rows, panel += S::rows * n) {
+    if (i + Shallow<T>::ahead < rows) {
+      shallow_tile<T, first, whole, true>(depth, a, lda, b, n, panel);
+    } else {
+      shallow_tile<T, first, whole, false>(depth, a, lda, b, n, panel);
+    }
+    if constexpr (second > 0) {
+      shallow_tile<T, second, whole, false>(depth, a, lda, b + first, n, panel + first * S::rows);
+    }
+  }
+}
+
+template <class T, int N = Shallow<T>::most>
+void shallow_panels_of(Index n, Index rows, Index depth, const T* a, Index lda, const T* b,
+                       T* panels) {
+  if constexpr (N > 1) {
+    if (n < N) return shallow_panels_of<T, N - 1>(n, rows, depth, a, lda, b, panels);
+  }
+  constexpr int first = N > Shape<T>::columns ? (N + 1) / 2 : N;
+  if (depth == Shallow<T>::depth) {
+    shallow_panels<T, first, N - first, true>(rows, depth, a, lda, b, panels);
+  } else {
+    shallow_panels<T, first, N - first, false>(rows, depth, a, lda, b, panels);
   }
 }
 
@@ -48,6 +98,7 @@ void shallow_gemm(const OrderedProduct<T>& whole, T* panels, Index size, T* pack
     p.a += begin;
     p.c += begin;
     p.m = whole.m - begin < most_rows ? whole.m - begin : most_rows;
+    const Index whole_rows = p.m / S::rows * S::rows;
     const auto each_panel = [&](const auto& visit) {
       for (Index i = 0; i < p.m; i += S::rows) {
         visit(i, p.m - i < S::rows ? p.m - i : S::rows, panels + i * p.n);
@@ -62,10 +113,14 @@ void shallow_gemm(const OrderedProduct<T>& whole, T* panels, Index size, T* pack
     });
     for (Index k0 = 0; k0 < p.k; k0 += Shallow<T>::depth) {
       const Index depth = p.k - k0 < Shallow<T>::depth ? p.k - k0 : Shallow<T>::depth;
-      pack_b(p, 0, p.n, k0, depth, packed_b);
-      each_panel([&](Index i, Index, T* panel) {
-        shallow_panel(p, i, k0, depth, packed_a, packed_b, panel);
-      });
+      for (Index k = 0; k < depth; ++k) {
+        for (Index j = 0; j < p.n; ++j) packed_b[k * p.n + j] = p.b[k0 + k + j * p.ldb];
+      }
+      shallow_panels_of<T>(p.n, whole_rows, depth, p.a + k0 * p.lda, p.lda, packed_b, panels);
+      if (whole_rows == p.m) continue;
+      pack_a(p, whole_rows, p.m - whole_rows, k0, depth, packed_a);
+      shallow_panels_of<T>(p.n, S::rows, depth, packed_a, S::rows, packed_b,
+                           panels + whole_rows * p.n);
     }
     each_panel([&](Index i, Index rows, const T* panel) {
       for (Index j = 0; j < p.n; ++j) {

@@ -1,5 +1,4 @@
-// No include guard: ordered_gemm.cpp includes this once per instruction set, inside a namespace and
-// after RELGRAD_VECTOR_BYTES and RELGRAD_TILE_COLUMNS are set.
+// No include guard: a part of ordered_gemm_body.hpp.
 
 template <class T>
 struct Shape {
@@ -36,7 +35,7 @@ struct Panel {
 
 /// C (rows x N) <- chain over `depth` of A and packed B ([k][N]).
 template <class T, int N, bool keeps>
-void tile(Index depth, Panel<T> a, const T* b, T* c, Index ldc, bool add) {
+RELGRAD_INLINE void tile(Index depth, Panel<T> a, const T* b, T* c, Index ldc, bool add) {
   using S = Shape<T>;
   using Vector = typename S::Vector;
   Vector low[N];
@@ -230,7 +229,9 @@ void panel_of(const OrderedProduct<T>& p, Index i, Index j0, Index columns, Inde
     if (k0 + depth == p.k) next.fetch(tall * wide * static_cast<Index>(sizeof(T)));
     T* c = p.c + i + (j0 + j) * p.ldc;
     fetch_tile(j + wide < columns ? c + wide * p.ldc : p.c + i + S::rows + j0 * p.ldc, p.ldc);
-    if (tall == S::rows) {
+    if (tall == S::rows && wide == S::columns && a.keep == nullptr) {  // most of them: no calls
+      tile<T, S::columns, false>(depth, a, packed_b + j * depth, c, p.ldc, add);
+    } else if (tall == S::rows) {
       tile_of<T>(static_cast<int>(wide), depth, a, packed_b + j * depth, c, p.ldc, add);
     } else {
       edge_tile<T>(tall, static_cast<int>(wide), depth, a, packed_b + j * depth, c, p.ldc, add);
