@@ -58,7 +58,8 @@ Command bench_command() {
             choice_option("optimizer", options->optimizer, {"adam", "momentum", "sgd", "natural"},
                           "update rule"),
             choice_option(
-                "exchange", options->exchange, {"auto", "dense", "sharded", "factor", "row"},
+                "exchange", options->exchange,
+                {"auto", "dense", "sharded", "factor", "gathered", "row"},
                 "how ranks combine their gradients; with bench exchange, auto times all of them"),
             number_option("row-groups", options->row_groups,
                           Limits<std::int64_t>{.least = 0, .most = 1 << 20}, "ranks",

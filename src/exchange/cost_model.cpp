@@ -65,7 +65,7 @@ void sum_of_columns(const std::string& scheme, int ranks, double rows, double co
   } else if (scheme == "sharded") {
     sum.reduce_scatter(ranks, messages, weights);
     sum.allgather(ranks, weights, weights / ranks);
-  } else {
+  } else if (scheme == "factor") {
     sum.allgather(ranks, 0, 0);  // how many samples each rank has
     sum.allgather(ranks, rows * n * ranks * bytes, rows * n * bytes);
     sum.alltoall(ranks, cols * n * bytes, cols * n * bytes);
@@ -107,7 +107,7 @@ std::string exchange_of_columns(Index dimension, int row_groups, int data_groups
 
 std::vector<ExchangeChoice> all_exchanges(int ranks) {
   if (ranks == 1) return {{"dense", 1}};
-  std::vector<ExchangeChoice> all = {{"dense", 1}, {"sharded", 1}, {"factor", 1}};
+  std::vector<ExchangeChoice> all = {{"dense", 1}, {"sharded", 1}, {"factor", 1}, {"gathered", 1}};
   for (int r = ranks; r > 1; --r) {
     if (ranks % r == 0) all.push_back({"row", r});
   }
@@ -139,13 +139,17 @@ StepCost step_cost(const ExchangeChoice& choice, const StepShape& shape, const C
                                  ? exchange_of_columns(shape.dimension, r, groups, shape.batch_size)
                                  : choice.name;
   // Factor and sharded: 1/P of the columns are updated here, the rest elsewhere.
-  const double updated = scheme == "dense" ? cols : cols / groups;
+  const bool updates_all = scheme == "dense" || scheme == "gathered";
+  const double updated = updates_all ? cols : cols / groups;
 
   // 8 n D^2 flops a full layer, 6 the first; forward and backward pass over W, the outer product
   // over what it makes. Other layers: backward twice what forward is.
   const double made = scheme == "factor" ? updated : cols;
   const double of_matrices = k > 0 ? (8 * k - 2) * d * d : 0;
-  cost.products = n * (of_matrices + 3 * shape.other_flops) / rates.flops +
+  // Gathered: every rank forms the outer products of all samples.
+  const double formed_twice =
+      scheme == "gathered" ? 2 * k * d * d * (static_cast<double>(shape.batch_size) - n) : 0;
+  cost.products = (n * (of_matrices + 3 * shape.other_flops) + formed_twice) / rates.flops +
                   k * b * d * (2 * cols + made) / rates.weight_bytes;
   cost.elements = n * shape.elements * rates.element_seconds;
   const auto whole = static_cast<double>(shape.whole_parameters);
@@ -169,7 +173,12 @@ StepCost step_cost(const ExchangeChoice& choice, const StepShape& shape, const C
     cost.exchange += (k * 3 * d * group_n + d * n) * 2 * b / rates.optimizer_bytes;
   }
   sum.among(links.all);
-  sum.allreduce(shape.ranks, 1, whole * b);
+  if (scheme == "gathered") {  // one message: the factors of all layers, and the sums
+    const double mine = (2 * k * d * n + whole) * b;
+    sum.allgather(shape.ranks, mine * shape.ranks, mine);
+  } else {
+    sum.allreduce(shape.ranks, 1, whole * b);
+  }
   if (shape.ranks > 1) {  // the step's decisions, eight numbers, which no Exchange carries
     cost.exchange += allreduce_seconds(links.all.allreduce, shape.ranks, 64);
   }
@@ -177,7 +186,11 @@ StepCost step_cost(const ExchangeChoice& choice, const StepShape& shape, const C
   const double activations = shape.workspace * group_n / r;
   double buffers = 0;
   if (scheme == "factor") buffers = (d + cols / groups) * group_n * groups + cols * group_n;
-  if (groups > 1 && k > 0 && scheme != "factor") buffers = 2 * message_bytes / b;
+  if (scheme == "gathered") {  // held here, arrived, and side by side
+    buffers = (2 * k * d * n + whole) * (1 + shape.ranks) + 2 * k * d * n * shape.ranks;
+  }
+  if (groups > 1 && k > 0 && (scheme == "dense" || scheme == "sharded"))
+    buffers = 2 * message_bytes / b;
   if (r > 1) buffers += 4 * d * group_n + d * n;  // [Delta | Y] whole and in pieces, what is spread
   const double log_abs_det = k > 0 ? d * cols : 0;  // the factors of one layer
   cost.memory = b * (k * d * cols * (1 + shape.moments) + activations + buffers + log_abs_det +

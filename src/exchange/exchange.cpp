@@ -4,6 +4,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -215,7 +216,11 @@ class FactorExchange final : public ExchangeBase<T> {
  public:
   enum class Columns { own, all };  // what each rank updates
   FactorExchange(const mpi::Communicator& comm, const Products& products, Columns columns)
-      : ExchangeBase<T>(comm, products), columns_(columns) {}
+      : ExchangeBase<T>(comm, products), columns_(columns) {
+    if (columns == Columns::own || comm.world_size() == 1) return;
+    itself_.emplace(comm.split(comm.rank(), 0));
+    alone_ = std::make_unique<DenseExchange<T>>(*itself_, products);
+  }
   std::string_view name() const override {
     return columns_ == Columns::own ? "factor" : "gathered";
   }
@@ -239,6 +244,14 @@ class FactorExchange final : public ExchangeBase<T> {
 
   void publish(MatrixMap<T> updated) override {
     if (columns_ == Columns::own) this->allgather_columns(updated);
+  }
+
+  Exchange<T>* alone() override { return alone_.get(); }
+  int rank() const override { return this->comm_->rank(); }
+  int world_size() const override { return this->ranks(); }
+  void gather(std::span<const T> mine, std::span<T> all,
+              std::span<const std::int64_t> counts) override {
+    this->timed(mine.size(), [&] { this->comm_->allgather(mine, all, counts); });
   }
 
   bool has_inner_product() const override { return true; }
@@ -304,6 +317,8 @@ class FactorExchange final : public ExchangeBase<T> {
   std::vector<Index> samples_;  // of each rank in this batch
   std::vector<T> left_, right_, send_, tile_, all_inner_;
   Columns columns_;
+  std::optional<mpi::Communicator> itself_;  // this rank alone
+  std::unique_ptr<Exchange<T>> alone_;
 };
 
 }  // namespace
@@ -317,12 +332,14 @@ Index tile_columns(Index rows, std::size_t element_bytes) {
 }
 
 std::string choose_exchange(std::string_view name, const ExchangeSetting& setting) {
-  if (name == "dense" || name == "sharded" || name == "factor" || name == "row") {
+  if (name == "dense" || name == "sharded" || name == "factor" || name == "gathered" ||
+      name == "row") {
     return std::string(name);
   }
   if (name != "auto") {
     throw UsageError(fmt::format(
-        "--exchange: '{}' is not available; use auto, dense, sharded, factor or row", name));
+        "--exchange: '{}' is not available; use auto, dense, sharded, factor, gathered or row",
+        name));
   }
   if (setting.world_size == 1) return "dense";
   const double ranks = setting.world_size;

@@ -279,7 +279,7 @@ Rows trouble_rows() {
 Rows parallel_rows() {
   using O = TrainOptions;
   return {
-      choice("exchange", &O::exchange, {"auto", "dense", "sharded", "factor", "row"},
+      choice("exchange", &O::exchange, {"auto", "dense", "sharded", "factor", "gathered", "row"},
              "how ranks combine their gradients; row: ranks share every W by columns; auto: the "
              "fastest by a cost model, with rates measured at the start (by a formula if D < 512 "
              "or with --deterministic)",

@@ -61,22 +61,32 @@ void SmallSums<T>::take_inner_product(ParameterId id, const Factors<T>& factors,
 }
 
 template <class T>
+std::span<T> SmallSums<T>::message() {
+  if (statistics_.empty()) return plain_;
+  plain_message_ = plain_;
+  for (const auto& [id, sums] : statistics_) {
+    plain_message_.insert(plain_message_.end(), sums.begin(), sums.end());
+  }
+  return plain_message_;
+}
+
+template <class T>
+void SmallSums<T>::take_message() {
+  if (statistics_.empty()) return;
+  auto next = plain_message_.begin();
+  const auto take = [&next](std::vector<T>& sums) {
+    std::copy_n(next, sums.size(), sums.begin());
+    next += static_cast<std::ptrdiff_t>(sums.size());
+  };
+  take(plain_);
+  for (auto& [id, sums] : statistics_) take(sums);
+}
+
+template <class T>
 void SmallSums<T>::exchange(Exchange<T>& exchange) {
   if (!is_exact_) {
-    if (statistics_.empty()) return exchange.sum(plain_);
-    plain_message_ = plain_;
-    for (const auto& [id, sums] : statistics_) {
-      plain_message_.insert(plain_message_.end(), sums.begin(), sums.end());
-    }
-    exchange.sum(plain_message_);
-    auto next = plain_message_.begin();
-    const auto take = [&next](std::vector<T>& sums) {
-      std::copy_n(next, sums.size(), sums.begin());
-      next += static_cast<std::ptrdiff_t>(sums.size());
-    };
-    take(plain_);
-    for (auto& [id, sums] : statistics_) take(sums);
-    return;
+    exchange.sum(message());
+    return take_message();
   }
   message_.clear();
   for (const auto& [id, sums] : exact_) message_.insert(message_.end(), sums.begin(), sums.end());

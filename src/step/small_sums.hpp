@@ -25,6 +25,9 @@ class SmallSums final : public StepSums<T> {
   void take_inner_product(ParameterId id, const Factors<T>& factors, Exchange<T>& exchange);
   /// Collective: afterwards sums and statistics are those of all ranks.
   void exchange(Exchange<T>& exchange);
+  /// The same in two parts, for plain sums: what is to be summed, in place, and that it was.
+  std::span<T> message();
+  void take_message();
   void set_divisor(double divisor) { divisor_ = divisor; }
 
   const StepNumbers& numbers() const override { return numbers_; }

@@ -10,6 +10,7 @@
 
 #include "core/stopwatch.hpp"
 #include "relgrad/gradient/buffer.hpp"
+#include "step/held_gradients.hpp"
 #include "step/small_sums.hpp"
 
 namespace relgrad {
@@ -89,24 +90,19 @@ class FusedUpdate final : public SummedUpdate<T> {
   using Base = SummedUpdate<T>;
   FusedUpdate(Flow<T>& flow, Exchange<T>& exchange, const OptimizerOptions& options,
               std::int64_t exact_terms)
-      : Base(flow, exchange, options, exact_terms), small_terms_(flow.parameters().count()) {}
+      : Base(flow, exchange, options, exact_terms),
+        alone_(exact_terms == 0 ? exchange.alone() : nullptr),
+        small_terms_(flow.parameters().count()) {}
 
   void begin(const StepNumbers& numbers) override {
     small_.begin(numbers);
     std::ranges::fill(small_terms_, PerSampleTerm<T>{});
+    held_.clear();
   }
 
   void give(std::span<const ParameterGradient<T>> together) override {
-    for (std::size_t i = 0; i < together.size(); ++i) {
-      const ParameterGradient<T>& gradient = together[i];
-      if (!gradient.factors) {
-        small_terms_[gradient.id] = gradient.every_sample;
-        continue;
-      }
-      keep_for(together.subspan(i + 1), gradient.id);
-      move(gradient);
-    }
-    kept_of_ = nullptr;
+    if (alone_ != nullptr) return held_.hold(together);
+    move(together, *exchange_);
   }
 
   bool multiply_and_move(const WeightPass<T>& pass) override {
@@ -124,7 +120,14 @@ class FusedUpdate final : public SummedUpdate<T> {
   }
 
   void finish(FlowGradient<T>& gradient) override {
-    small_.exchange(*exchange_);
+    if (alone_ == nullptr) {
+      small_.exchange(*exchange_);
+    } else {
+      held_.gather(*exchange_, static_cast<Index>(small_.numbers().samples), small_.message());
+      small_.take_message();
+      held_.for_each_group(
+          [&](std::span<const ParameterGradient<T>> together) { move(together, *alone_); });
+    }
     gradient.take_exact_sums(small_);
     for (ParameterId id = 0; id < store_->count(); ++id) {
       const ParameterInfo& info = store_->info(id);
@@ -156,16 +159,29 @@ class FusedUpdate final : public SummedUpdate<T> {
     kept_begin_ = own.begin;
   }
 
-  void move(const ParameterGradient<T>& gradient) {
+  void move(std::span<const ParameterGradient<T>> together, Exchange<T>& exchange) {
+    for (std::size_t i = 0; i < together.size(); ++i) {
+      const ParameterGradient<T>& gradient = together[i];
+      if (!gradient.factors) {
+        small_terms_[gradient.id] = gradient.every_sample;
+        continue;
+      }
+      keep_for(together.subspan(i + 1), gradient.id);
+      move(gradient, exchange);
+    }
+    kept_of_ = nullptr;
+  }
+
+  void move(const ParameterGradient<T>& gradient, Exchange<T>& exchange) {
     const auto apply_tile = [&](Index col_begin, const ConstMatrixMap<T>& tile) {
       apply_to(gradient.id, gradient.every_sample, col_begin, tile);
     };
-    exchange_->outer_product(gradient.factors->left, gradient.factors->right, std::ref(apply_tile),
-                             read_by_update(*store_, gradient.id));
+    exchange.outer_product(gradient.factors->left, gradient.factors->right, std::ref(apply_tile),
+                           read_by_update(*store_, gradient.id));
     if (gradient.factors->outputs) {
-      small_.take_inner_product(gradient.id, *gradient.factors, *exchange_);
+      small_.take_inner_product(gradient.id, *gradient.factors, exchange);
     }
-    exchange_->publish(store_->matrix(gradient.id));
+    exchange.publish(store_->matrix(gradient.id));
   }
 
   /// `tile`: columns of the gradient's sum from `col_begin`.
@@ -185,6 +201,8 @@ class FusedUpdate final : public SummedUpdate<T> {
     optimizer_.apply(tile, small_.numbers().step, small_.numbers().samples, lr);
   }
 
+  Exchange<T>* alone_;  // not null: gradients are held until the end of the step
+  HeldGradients<T> held_;
   std::vector<PerSampleTerm<T>> small_terms_;
   std::vector<T> kept_;
   const T* kept_of_ = nullptr;

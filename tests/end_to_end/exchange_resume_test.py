@@ -9,11 +9,11 @@ from support import Test, checkpoints, must, numpy, prepared, tensors
 DATA = ["--synthetic", "images", "--size", "9x7", "--rows", 300]
 NET = ["--precision", "float64", "--batch-size", 23, "--spline-bins", 4, "--schedule", "constant", "--lr", 3e-3]
 STEPS, HALF = 20, 9
-EXCHANGES = ("dense", "sharded", "factor", "row")
+EXCHANGES = ("dense", "sharded", "factor", "gathered", "row")
 # RELGRAD_ALL_PAIRS: every pair of {1, 2, 3, 4} by every exchange.
 CASES = ([(p, q, e, e) for p, q, e in itertools.product((1, 2, 3, 4), (1, 2, 3, 4), EXCHANGES)]
          if "RELGRAD_ALL_PAIRS" in os.environ
-         else [(3, 2, "sharded", "row"), (4, 1, "factor", "dense"), (3, 4, "row", "sharded")])
+         else [(3, 2, "sharded", "row"), (4, 1, "factor", "dense"), (3, 2, "gathered", "sharded"), (3, 4, "row", "sharded")])
 
 
 class AnotherExchange(Test):

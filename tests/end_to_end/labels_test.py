@@ -75,7 +75,7 @@ class Labels(Test):
         data = prepared(*labelled(unlabelled=0.3))
         words = ["--max-steps", 12, "--precision", "float64", "--class-weight", 0.5]
         ends = {}
-        for exchange in ("dense", "sharded", "factor", "row"):
+        for exchange in ("dense", "sharded", "factor", "gathered", "row"):
             run = self.train(exchange, data, *words, "--exchange", exchange, ranks=2)
             ends[exchange] = support.tensors(support.checkpoints(run)[-1])
         for gradient in ("plain", "self-normalizing"):
@@ -83,7 +83,7 @@ class Labels(Test):
             ends[gradient] = support.tensors(support.checkpoints(run)[-1])
         for name in ("latent/mean", "latent/log_scale", "latent/prior"):
             self.assertGreater(abs(ends["self-normalizing"][name]).max(), 0.01)
-            for end in ("sharded", "factor", "row"):
+            for end in ("sharded", "factor", "gathered", "row"):
                 numpy.testing.assert_allclose(ends[end][name], ends["dense"][name], rtol=1e-6, atol=1e-9)
         numpy.testing.assert_allclose(ends["dense"]["latent/prior"].sum(), 1)
         self.assertEqual(ends["dense"]["latent/mean"].shape, (64, 3))

@@ -25,7 +25,7 @@ class NaturalTest(support.Test):
     def test_ranks_and_exchanges_go_the_same_way_to_a_better_model(self):
         one = self.validations(self.train("one", "--precision", "float64"))
         self.assertLess(one[-1], one[0] - 0.1)
-        for exchange in ("dense", "sharded", "factor", "row"):
+        for exchange in ("dense", "sharded", "factor", "gathered", "row"):
             other = self.train(exchange, "--precision", "float64", "--exchange", exchange, ranks=2)
             numpy.testing.assert_allclose(self.validations(other), one, rtol=1e-9)
 

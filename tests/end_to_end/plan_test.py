@@ -24,6 +24,8 @@ class Plan(support.Test):
                      "factor": 0.75 * (samples + samples / 4 + weights)}
         for exchange, sent in per_layer.items():
             self.assertAlmostEqual(rows[exchange]["exchange_ms"], 1e3 * (2 * sent + small) / 125e6, places=2)
+        gathered = 0.75 * (2 * 2 * samples + 4 * 2 * 3072 * 4) + 2 * 0.75 * 64  # factors and biases, once
+        self.assertAlmostEqual(rows["gathered"]["exchange_ms"], 1e3 * gathered / 125e6, places=2)
         flops = (8 * 2 - 2) * 32 * 3072 ** 2
         self.assertGreater(rows["row"]["products_ms"], 1e3 * flops / 40e9)
         self.assertEqual(plan["choice"]["exchange"], "row")
@@ -54,7 +56,7 @@ class Plan(support.Test):
         self.assertGreater(plan["exchanges"][0]["products_ms"], 0)
         # Layers that cannot be shared by coordinates: no row.
         mixed = planned("--model", "conv:3 linear spline", "--sample", "1x28x28", "--ranks", 4)
-        self.assertEqual([row["exchange"] for row in mixed["exchanges"]], ["dense", "sharded", "factor"])
+        self.assertEqual([row["exchange"] for row in mixed["exchanges"]], ["dense", "sharded", "factor", "gathered"])
         # The line of the short forms has the same plan as they.
         short = planned("--dim", 784, "--ranks", 4)["exchanges"]
         self.assertEqual(planned("--model", "2*(linear spline)", "--sample", "784x1x1", "--ranks", 4)["exchanges"],
@@ -88,7 +90,7 @@ class BenchExchange(support.Test):
         result = json.loads(must(*words, "--json", "-", ranks=4).out)
         self.assertLess(result["check"]["relative_error"], result["check"]["limit"])
         self.assertEqual([(row["exchange"], row["row_groups"]) for row in result["exchanges"]],
-                         [("dense", 1), ("sharded", 1), ("factor", 1), ("row", 4), ("row", 2)])
+                         [("dense", 1), ("sharded", 1), ("factor", 1), ("gathered", 1), ("row", 4), ("row", 2)])
         for row in result["exchanges"]:
             self.assertLessEqual(row["min_ms"], row["median_ms"])
             self.assertGreater(row["bytes_sent"], 0)

@@ -39,7 +39,7 @@ class Training(support.Test):
 
     def test_every_exchange_agrees_to_rounding(self):
         curves = [self.curves(310, (3,), "--batch-size", 80, "--precision", "float64", "--exchange",
-                              exchange)[0] for exchange in ("dense", "sharded", "factor")]
+                              exchange)[0] for exchange in ("dense", "sharded", "factor", "gathered")]
         self.assert_same(curves, 1e-9)
 
     def test_ranks_that_share_every_matrix_by_columns(self):

@@ -103,7 +103,8 @@ TEST_P(EveryExchange, LeavesTheProductsToOthersIfAnotherBackEndIsChosen) {
                                       test::const_view(factors), test::view(w), {}));
 }
 
-INSTANTIATE_TEST_SUITE_P(Schemes, EveryExchange, testing::Values("dense", "sharded", "factor"),
+INSTANTIATE_TEST_SUITE_P(Schemes, EveryExchange,
+                         testing::Values("dense", "sharded", "factor", "gathered"),
                          [](const auto& scheme) { return std::string(scheme.param); });
 
 TEST(ChooseExchange, TakesFactorsWhileTheyAreSmallerThanTheMatrix) {

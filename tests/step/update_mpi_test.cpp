@@ -104,7 +104,7 @@ TEST(Update, EveryExchangeEndsWithTheSameParametersOnEveryRank) {
     setting.optimizer.kind = kind;
     setting.samples = 10;  // natural steps divide by mean squares over them
     const std::vector<double> dense = train(setting, 3);
-    for (const char* name : {"sharded", "factor"}) {
+    for (const char* name : {"sharded", "factor", "gathered"}) {
       setting.exchange = name;
 
       const std::vector<double> values = train(setting, 3);
@@ -150,7 +150,7 @@ Setting of_learned_inverses(bool symmetric) {
 TEST(Update, WeightsAndLearnedInversesMoveFromTheSameState) {
   // Clipping forms all gradients before anything moves; fused, W moves first.
   for (const bool symmetric : {false, true}) {
-    for (const char* exchange : {"dense", "sharded", "factor"}) {
+    for (const char* exchange : {"dense", "sharded", "factor", "gathered"}) {
       Setting setting = of_learned_inverses(symmetric);
       setting.exchange = exchange;
       const std::vector<double> fused = train(setting, 3);

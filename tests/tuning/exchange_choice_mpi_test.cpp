@@ -65,7 +65,7 @@ TEST_F(ExchangeChoiceTest, AKeptChoiceOfAutoIsTakenWhereItIsAllowed) {
         .text();
   };
   if (ranks_ == 1) GTEST_SKIP() << "one rank has nothing to choose";
-  for (const char* name : {"dense", "sharded", "factor"}) {
+  for (const char* name : {"dense", "sharded", "factor", "gathered"}) {
     EXPECT_EQ(again(options("auto"), name), name);
     EXPECT_EQ(again(options("sharded"), name), "sharded");
   }
@@ -75,7 +75,7 @@ TEST_F(ExchangeChoiceTest, AKeptChoiceOfAutoIsTakenWhereItIsAllowed) {
 }
 
 TEST_F(ExchangeChoiceTest, WhatIsNamedIsTaken) {
-  for (const char* name : {"dense", "sharded", "factor"}) {
+  for (const char* name : {"dense", "sharded", "factor", "gathered"}) {
     EXPECT_EQ(chosen(options(name), 600), name);
   }
   EXPECT_EQ(chosen(options("row"), 600), ExchangeChoice({"row", ranks_}).text());
@@ -173,9 +173,20 @@ TEST(CostModel, ASlowLinkAndASmallBatchAskForWhatMovesLeast) {
   for (const auto& choice : all_exchanges(4)) {
     costs.push_back(step_cost(choice, shape_on(4), {}, told_links(125e6, 50e-6)));
   }
-  ASSERT_EQ(costs.size(), 5U);
+  ASSERT_EQ(costs.size(), 6U);
   EXPECT_EQ(cheapest(costs, 0).choice.text(), "row (4 share every W)");
   EXPECT_GT(costs[0].seconds(), 5 * cheapest(costs, 0).seconds());
+}
+
+TEST(CostModel, ALinkThatIsSlowToAnswerAsksForTheFewestMeetings) {
+  // As beside other programs: some milliseconds a meeting, whatever it carries.
+  StepShape shape;
+  shape.ranks = 2;
+  std::vector<StepCost> costs;
+  for (const auto& choice : all_exchanges(2)) {
+    costs.push_back(step_cost(choice, shape, {}, told_links(1e9, 3e-3)));
+  }
+  EXPECT_EQ(cheapest(costs, 0).choice.text(), "gathered");
 }
 
 TEST(CostModel, MemoryDecidesWhereItIsShort) {

@@ -29,6 +29,9 @@ struct ExchangeCost {
 /// Sharded and factor do 1/P of the optimizer's work and keep 1/P of its moments up to date.
 ///   gathered  left and right to all, everything updated everywhere
 ///                                                  2 N D (P - 1)/P
+/// Gathered can take the factors of all layers, and the sums of small parameters, in one message at
+/// the end of a step: each meeting of ranks costs a latency, and on a machine that other programs
+/// share a turn of theirs.
 /// Factor and gathered sum over all samples in the order of the global batch, in one product: with
 /// the ordered back end, to the same bits for every P.
 template <class T>
@@ -74,6 +77,15 @@ class Exchange {
                            const Apply& /*apply*/) {
     return false;
   }
+  /// Where the factors of all layers may travel in one message (gather): what a rank then does by
+  /// itself with the samples of all. Null: they are summed layer by layer.
+  virtual Exchange* alone() { return nullptr; }
+  /// Among those that share the samples of a batch. Only where alone() is not null.
+  virtual int rank() const { return 0; }
+  virtual int world_size() const { return 1; }
+  /// Every rank's `mine`, counts[rank] numbers, to all ranks in their order.
+  virtual void gather(std::span<const T> /*mine*/, std::span<T> /*all*/,
+                      std::span<const std::int64_t> /*counts*/) {}
 
  protected:
   ExchangeCost cost_;
@@ -90,11 +102,11 @@ struct ExchangeSetting {
   int world_size = 1;
 };
 
-/// "dense", "sharded", "factor" or "row", or for "auto" the one that sends least: dense alone,
-/// factor while N (1 + 1/P) < D, else sharded. @throws UsageError naming all schemes.
+/// "dense", "sharded", "factor", "gathered" or "row", or for "auto" the one that sends least: dense
+/// alone, factor while N (1 + 1/P) < D, else sharded. @throws UsageError naming all schemes.
 std::string choose_exchange(std::string_view name, const ExchangeSetting& setting);
 
-/// @param name  as choose_exchange gives it, or "gathered"
+/// Collective. @param name  as choose_exchange gives it
 template <class T>
 std::unique_ptr<Exchange<T>> make_exchange(std::string_view name, const mpi::Communicator& comm,
                                            const Products& products);

@@ -8,13 +8,13 @@
 /// of A: of 10 columns in vectors of 8 lanes two are left, and lanes (0 1 | 0 1 | 0 1 | 0 1) go
 /// with columns of A (0 0 | 1 1 | 2 2 | 3 3).
 template <int own_vectors, int shared_by>
-struct Lanes {
+struct ColumnLanes {
   static constexpr int own = own_vectors;
   static constexpr int shared = shared_by;
   static constexpr int vectors = own + (shared > 1 ? 1 : 0);
   /// Columns of A beside one another: as many sums as hide the latency of one.
   static constexpr int columns = shared == 1 ? 12 / own : 8 / own;
-  using Whole = Lanes<vectors, 1>;  // lies the same for a column of A on its own
+  using Whole = ColumnLanes<vectors, 1>;  // lies the same for a column of A on its own
 };
 
 template <class T>
@@ -22,18 +22,22 @@ struct Narrow {
   static constexpr Index most = 3 * Shape<T>::lanes;  // columns of B
 };
 
-/// visit(Lanes for n columns of B), 1 ... Narrow::most.
+/// visit(ColumnLanes for n columns of B), 1 ... Narrow::most.
 template <class T, class Visit>
 void with_lanes_for(Index n, const Visit& visit) {
   constexpr Index lanes = Shape<T>::lanes;
   const Index left = n % lanes;
   const bool quarter = left > 0 && left <= lanes / 4;
   const bool half = left > 0 && left <= lanes / 2;
-  if (n <= lanes) return visit(Lanes<1, 1>{});
+  if (n <= lanes) return visit(ColumnLanes<1, 1>{});
   if (n <= 2 * lanes) {
-    return quarter ? visit(Lanes<1, 4>{}) : half ? visit(Lanes<1, 2>{}) : visit(Lanes<2, 1>{});
+    return quarter ? visit(ColumnLanes<1, 4>{})
+           : half  ? visit(ColumnLanes<1, 2>{})
+                   : visit(ColumnLanes<2, 1>{});
   }
-  return quarter ? visit(Lanes<2, 4>{}) : half ? visit(Lanes<2, 2>{}) : visit(Lanes<3, 1>{});
+  return quarter ? visit(ColumnLanes<2, 4>{})
+         : half  ? visit(ColumnLanes<2, 2>{})
+                 : visit(ColumnLanes<3, 1>{});
 }
 
 /// to[k][L::vectors * lanes] = columns of B, zero beyond the last.
