@@ -1,8 +1,10 @@
 #include "linalg/product_timing.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <random>
 
 #include "core/stopwatch.hpp"
@@ -16,13 +18,46 @@ namespace {
 constexpr std::size_t weights_at_most = std::size_t{1} << 24U;  // numbers: 64 MiB of float
 
 template <class T>
-std::vector<T> random_numbers(std::size_t size) {
+void fill_with_random(T* numbers, std::size_t size) {
   std::minstd_rand engine(1);
-  std::vector<T> numbers(size);
-  for (T& x : numbers) {
-    x = static_cast<T>(static_cast<double>(engine()) / 2147483648.0 - 0.5);
+  for (std::size_t i = 0; i < size; ++i) {
+    numbers[i] = static_cast<T>(static_cast<double>(engine()) / 2147483648.0 - 0.5);
   }
+}
+
+template <class T>
+std::vector<T> random_numbers(std::size_t size) {
+  std::vector<T> numbers(size);
+  fill_with_random(numbers.data(), size);
   return numbers;
+}
+
+template <class T>
+WeightArray<T> random_weights(std::size_t size) {
+  WeightArray<T> weights(size);
+  fill_with_random(weights.data(), size);
+  return weights;
+}
+
+/// Reads every line of cache; several sums, so that none of them is waited for.
+template <class T>
+double read_lines(const T* from, std::size_t size) {
+  constexpr std::size_t line = 64 / sizeof(T);
+  std::array<T, 8> sums{};
+  std::size_t i = 0;
+  for (; i + 8 * line <= size; i += 8 * line) {
+    for (std::size_t n = 0; n < 8; ++n) sums[n] += from[i + n * line];
+  }
+  for (; i < size; i += line) sums[0] += from[i];
+  return static_cast<double>(std::accumulate(sums.begin(), sums.end(), T(0)));
+}
+
+/// Ones: every page is there before it is read.
+template <class T>
+WeightArray<T> ones(std::size_t size) {
+  WeightArray<T> weights(size);
+  std::fill_n(weights.data(), size, T(1));
+  return weights;
 }
 
 std::size_t count(Index rows, Index cols) { return static_cast<std::size_t>(rows * cols); }
@@ -60,11 +95,11 @@ ProductTimer<T>::ProductTimer(const ProductShape& shape, double most_flops)
                                 : count(lda_, shape.op_a == Transpose::yes ? shape.m : shape.k);
   const std::size_t a_part =
       is_outer_ ? whole : count(lda_, shape.op_a == Transpose::yes ? part_.m : part_.k);
-  weights_ = random_numbers<T>(std::max(a_part, std::min(whole, weights_at_most)));
+  weights_ = random_weights<T>(std::max(a_part, std::min(whole, weights_at_most)));
   for (auto& block : beside_) {
-    if (is_outer_)
-      block.resize(std::max(result_.size(), std::min(count(shape.m, shape.m), weights_at_most / 2)),
-                   T(1));
+    if (!is_outer_) break;
+    block =
+        ones<T>(std::max(result_.size(), std::min(count(shape.m, shape.m), weights_at_most / 2)));
   }
 }
 
@@ -85,9 +120,7 @@ double ProductTimer<T>::seconds(const Products& products) {
                 result_.data(), part_.m, read_next);
   for (const T* block : read_next) {
     if (block == nullptr) continue;
-    T sum = 0;
-    for (std::size_t i = 0; i < step; i += 16) sum += block[i];  // a line of cache each
-    sink_ += static_cast<double>(sum);
+    sink_ += read_lines(block, step);
   }
   return watch.seconds() * shape_.flops() / part_.flops();
 }
@@ -131,9 +164,7 @@ PassTimer<T>::PassTimer(const ProductShape& shape, Index samples, double most_fl
   const std::size_t part = count(shape.k, part_.m);
   const std::size_t size =
       std::max(part, std::min(count(shape.k, shape.m), weights_at_most / 2) / part * part);
-  weights_[0] = random_numbers<T>(size);
-  weights_[1].resize(size, T(1));
-  weights_[2].resize(size, T(1));
+  weights_ = {random_weights<T>(size), ones<T>(size), ones<T>(size)};
 }
 
 template <class T>
@@ -144,10 +175,8 @@ double PassTimer<T>::seconds() {
   const auto samples = static_cast<Index>(left_.size()) / shape_.k;
   const auto read = [&](Index begin, const ConstMatrixMap<T>& tile) {
     for (const auto& block : weights_) {
-      const T* from = block.data() + at_ + begin * shape_.k;
-      T sum = 0;
-      for (Index i = 0; i < tile.size(); i += 16) sum += from[i];  // a line of cache each
-      sink_ += static_cast<double>(sum);
+      sink_ +=
+          read_lines(block.data() + at_ + begin * shape_.k, static_cast<std::size_t>(tile.size()));
     }
   };
   const Stopwatch watch;

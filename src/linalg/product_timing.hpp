@@ -4,9 +4,25 @@
 #include <vector>
 
 #include "linalg/column_pass.hpp"
+#include "relgrad/core/huge_page_buffer.hpp"
 #include "relgrad/linalg/products.hpp"
 
 namespace relgrad {
+
+/// Numbers in huge pages, where a run's weights and moments are as well: with small ones a pass
+/// over many columns side by side takes longer.
+template <class T>
+class WeightArray {
+ public:
+  WeightArray() = default;
+  explicit WeightArray(std::size_t size) : memory_(size), size_(size) {}
+  T* data() const { return memory_.get(); }
+  std::size_t size() const { return size_; }
+
+ private:
+  HugePageBuffer<T> memory_;
+  std::size_t size_ = 0;
+};
 
 /// Times one product with several back ends by turns, on random numbers. Of a large product it
 /// computes only a part: fewer columns of W, with the same number of samples. W is not in cache if
@@ -35,8 +51,9 @@ class ProductTimer {
   bool is_outer_;
   Index lda_, ldb_;
   Index at_ = 0;  // where in weights_ the last product began
-  std::vector<T> weights_, samples_, result_;
-  std::array<std::vector<T>, 3> beside_;
+  WeightArray<T> weights_;
+  std::vector<T> samples_, result_;
+  std::array<WeightArray<T>, 3> beside_;
   double sink_ = 0;
 };
 
@@ -57,7 +74,7 @@ class PassTimer {
   ProductShape part_;
   Index at_ = 0;  // where in weights_ the last pass began
   std::vector<T> left_, factors_, products_;
-  std::array<std::vector<T>, 3> weights_;  // and moments
+  std::array<WeightArray<T>, 3> weights_;  // and moments
   ColumnPass<T> pass_;
   double sink_ = 0;
 };

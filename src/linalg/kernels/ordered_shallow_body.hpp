@@ -6,11 +6,13 @@
 template <class T>
 struct Shallow {
   using S = Shape<T>;
-  static constexpr Index depth = 8;                     // columns of A at a time
-  static constexpr int most = 2 * S::columns;           // columns of B
-  static constexpr Index ahead = 256;                   // numbers; what is brought near
-  static constexpr Index least_bytes = Index{8} << 20;  // of A; less stays in the last cache
+  static constexpr Index depth = 8;            // columns of A at a time
+  static constexpr int most = 2 * S::columns;  // columns of B
+  static constexpr Index ahead = 256;          // numbers; what is brought near
+  /// With less of A, which then stays in the last cache, packed panels are as fast; where one tile
+  /// takes all columns of B, packing never pays.
   static bool fits(const OrderedProduct<T>& p) {
+    const Index least_bytes = p.n <= S::columns ? Index{1} << 20 : Index{8} << 20;
     return !p.a_transposed && !p.b_transposed && p.n > 1 && p.n <= most &&
            p.m * p.k * static_cast<Index>(sizeof(T)) >= least_bytes;
   }
