@@ -56,7 +56,7 @@ class SelfNormalizingGradient final : public LayerGradient<T> {
       add_error(layer, error, nullptr, sink);
       back = T{0.5} * delta_z - c * back;
       error = T{-0.5} * delta_x - c * error;
-      give(layer, read(back), input, read(z), read(error), sink);
+      give(layer, {read(back), input, {}}, {read(z), read(error), {}}, sink);
       return;
     }
     const MatrixMap<T> reconstructed = reconstructed_.matrix(input.rows(), batch);
@@ -76,7 +76,7 @@ class SelfNormalizingGradient final : public LayerGradient<T> {
       right.col(2 * n) = input.col(n);
       right.col(2 * n + 1) = reconstructed.col(n);
     }
-    give(layer, read(left), read(right), read(z), read(error), sink);
+    give(layer, {read(left), read(right), {}, 2}, {read(z), read(error), {}}, sink);
   }
 
   void take_exact_sums(StepSums<T>& sums) override {
@@ -98,15 +98,11 @@ class SelfNormalizingGradient final : public LayerGradient<T> {
     return static_cast<T>(options_.reconstruction_weight * std::exp(log_factor));
   }
 
-  static void give(const LinearLayer<T>& layer, const ConstMatrixMap<T>& left_of_w,
-                   const ConstMatrixMap<T>& right_of_w, const ConstMatrixMap<T>& left_of_s,
-                   const ConstMatrixMap<T>& right_of_s, GradientSink<T>& sink) {
-    const ParameterGradient<T> both[] = {{layer.weight_id(),
-                                          Factors<T>{left_of_w, right_of_w, {}},
-                                          {T{0}, layer.inverse_transposed().data(), T{0.5}}},
-                                         {layer.inverse_id(),
-                                          Factors<T>{left_of_s, right_of_s, {}},
-                                          {T{0}, layer.weight().data(), T{-0.5}}}};
+  static void give(const LinearLayer<T>& layer, const Factors<T>& of_w, const Factors<T>& of_s,
+                   GradientSink<T>& sink) {
+    const ParameterGradient<T> both[] = {
+        {layer.weight_id(), of_w, {T{0}, layer.inverse_transposed().data(), T{0.5}}},
+        {layer.inverse_id(), of_s, {T{0}, layer.weight().data(), T{-0.5}}}};
     sink.give(both);
   }
 

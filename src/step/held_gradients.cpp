@@ -18,16 +18,17 @@ void HeldGradients<T>::clear() {
 template <class T>
 void HeldGradients<T>::hold(std::span<const ParameterGradient<T>> together) {
   for (const ParameterGradient<T>& gradient : together) {
-    Held held{gradient.id, gradient.every_sample, groups_, per_sample_, {}};
-    const auto keep = [&](std::size_t which, const ConstMatrixMap<T>& matrix) {
+    Held held{gradient.id, gradient.every_sample, groups_, per_sample_, {}, {}};
+    const auto keep = [&](std::size_t which, const ConstMatrixMap<T>& matrix, Index columns) {
       held.rows[which] = matrix.rows();
+      held.columns[which] = columns;
       message_.insert(message_.end(), matrix.data(), matrix.data() + matrix.size());
-      per_sample_ += matrix.rows();
+      per_sample_ += held.numbers(which);
     };
     if (gradient.factors) {
-      keep(0, gradient.factors->left);
-      keep(1, gradient.factors->right);
-      if (gradient.factors->outputs) keep(2, *gradient.factors->outputs);
+      keep(0, gradient.factors->left, gradient.factors->columns_per_sample);
+      keep(1, gradient.factors->right, gradient.factors->columns_per_sample);
+      if (gradient.factors->outputs) keep(2, *gradient.factors->outputs, 1);
     }
     held_.push_back(held);
   }
@@ -57,10 +58,11 @@ void HeldGradients<T>::gather(Exchange<T>& exchange, Index samples, std::span<T>
   for (int r = 0; r < world_size; ++r) {
     for (const Held& held : held_) {
       T* to = factors_.data() + held.begin * samples;
-      for (const Index rows : held.rows) {
-        std::copy_n(from, rows * of(r), to + rows * part_of(samples, r, world_size).begin);
-        from += rows * of(r);
-        to += rows * samples;
+      for (std::size_t which = 0; which < held.rows.size(); ++which) {
+        const Index numbers = held.numbers(which);
+        std::copy_n(from, numbers * of(r), to + numbers * part_of(samples, r, world_size).begin);
+        from += numbers * of(r);
+        to += numbers * samples;
       }
     }
     for (T& sum : sums) sum += *from++;
@@ -72,14 +74,14 @@ ParameterGradient<T> HeldGradients<T>::with_factors(const Held& held) const {
   ParameterGradient<T> gradient{held.id, {}, held.every_sample};
   const T* at = factors_.data() + held.begin * samples_;
   const auto next = [&](std::size_t which) {
-    const ConstMatrixMap<T> matrix(at, held.rows[which], samples_);
+    const ConstMatrixMap<T> matrix(at, held.rows[which], samples_ * held.columns[which]);
     at += matrix.size();
     return matrix;
   };
   if (held.rows[0] == 0) return gradient;
   const ConstMatrixMap<T> left = next(0);
   const ConstMatrixMap<T> right = next(1);
-  gradient.factors.emplace(Factors<T>{left, right, {}});
+  gradient.factors.emplace(Factors<T>{left, right, {}, held.columns[0]});
   if (held.rows[2] > 0) gradient.factors->outputs.emplace(next(2));
   return gradient;
 }

@@ -18,7 +18,7 @@ class HeldGradients {
   /// Collective. Factors become those of all ranks' samples, in the order of the global batch, and
   /// `sums` the sums of all ranks', added in the order of the ranks.
   /// @param samples  of all ranks, split as part_of does
-  /// @throws Error (internal) where this rank's factors are of another number of samples
+  /// @throws ShapeError where this rank's factors are of another number of samples
   void gather(Exchange<T>& exchange, Index samples, std::span<T> sums);
   /// After gather: those given together, again.
   template <class Visit>
@@ -37,8 +37,10 @@ class HeldGradients {
     ParameterId id;
     PerSampleTerm<T> every_sample;
     int group;
-    Index begin;                // of its factors: numbers per sample before them
-    std::array<Index, 3> rows;  // of left, right and outputs; 0: none
+    Index begin;                   // of its factors: numbers per sample before them
+    std::array<Index, 3> rows;     // of left, right and outputs; 0: none
+    std::array<Index, 3> columns;  // of them per sample
+    Index numbers(std::size_t which) const { return rows[which] * columns[which]; }  // per sample
   };
   ParameterGradient<T> with_factors(const Held& held) const;
 

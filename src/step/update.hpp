@@ -34,7 +34,9 @@ std::string why_log_abs_det_is_not_tracked(OptimizerKind optimizer, GradientKind
 /// Without clipping: each tile of a weight's gradient is summed and applied at once, so that no
 /// dense gradient exists. With clip_norm > 0: the whole gradient is held (one more copy of the
 /// parameters) and scaled by min(1, clip_norm / ||mean gradient||) over all parameters; the
-/// exchange must then give every rank all columns.
+/// exchange must then give every rank all columns. Where the exchange has alone(), gradients are
+/// held until the end of the step and travel in one message: the samples of a batch must then be
+/// split over the ranks as part_of does.
 /// @param exact_terms  the largest global batch, if sums must come out the same however they are
 ///                     split over ranks; 0: plain sums
 template <class T>

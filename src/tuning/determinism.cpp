@@ -25,7 +25,7 @@ std::string exchange_of(const TrainOptions& options, Index dimension, int world_
   }
   if (options.exchange != "auto" && options.exchange != "factor") {
     throw UsageError(
-        fmt::format("--exchange: {} sums in an order that depends on the ranks, so --deterministic "
+        fmt::format("--exchange: with {}, sums depend on the number of ranks, so --deterministic "
                     "cannot use it; leave --exchange at auto, or leave --deterministic out",
                     options.exchange));
   }

@@ -90,7 +90,8 @@ std::vector<ProductShape> product_shapes(const TrainOptions& options, Index dime
   const Index batch = options.batch_size;
   const Index samples = std::min<Index>((batch + ranks - 1) / ranks * together, batch);
   const Index columns = (dimension + together - 1) / together;
-  const bool gathers = options.exchange == "factor" || options.exchange == "auto";
+  const bool gathers =
+      options.exchange == "factor" || options.exchange == "gathered" || options.exchange == "auto";
   return {{no, no, dimension, samples, columns},
           {yes, no, columns, 2 * samples, dimension},
           {yes, no, columns, samples, dimension},

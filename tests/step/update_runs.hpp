@@ -31,6 +31,7 @@ struct Setting {
   ProductBackend products = ProductBackend::openblas;
   bool in_one_pass = false;  // W^T [Delta | Y] and the update, where no rank must sum
   std::int64_t exact_terms = 0;
+  bool splits_evenly = false;  // `samples` in all instead, rank r the r-th part of them
 };
 
 inline Products products_of(const Setting& setting) {
@@ -99,14 +100,21 @@ inline End train_tracked(const Setting& setting, int steps) {
   options.weight_decay = setting.optimizer.weight_decay;
   options.tracks_log_abs_det = setting.tracks;
   FlowGradient<double> gradient(flow, options);
-  const Index samples = comm.rank() == 1 ? 0 : setting.samples * (comm.rank() + 2);
+  const Range part = part_of(setting.samples, comm.rank(), comm.world_size());
+  const Index samples = setting.splits_evenly ? part.size()
+                        : comm.rank() == 1    ? 0
+                                              : setting.samples * (comm.rank() + 2);
   double total = static_cast<double>(samples);
   comm.allreduce_sum(std::span(&total, 1));
   Workspace<double> workspace(flow, setting.samples * (comm.world_size() + 1));
   for (int step = 0; step < steps; ++step) {
-    const auto x = normal_matrix<double>(
-        dimension, samples,
-        100 * static_cast<std::uint64_t>(step) + static_cast<std::uint64_t>(comm.rank()), 2.0);
+    const auto seed = 100 * static_cast<std::uint64_t>(step);
+    const Matrix<double> x =
+        setting.splits_evenly
+            ? Matrix<double>(normal_matrix<double>(dimension, setting.samples, seed, 2.0)
+                                 .middleCols(part.begin, samples))
+            : normal_matrix<double>(dimension, samples,
+                                    seed + static_cast<std::uint64_t>(comm.rank()), 2.0);
     workspace.load(x.data(), samples);
     forward(flow, workspace);
     const StepNumbers numbers{step, total, setting.lr, setting.lr};

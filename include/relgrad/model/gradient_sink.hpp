@@ -51,6 +51,8 @@ struct Factors {
   ConstMatrixMap<T> right;
   /// Y: the step keeps Y^T left over the samples of all ranks (StepSums::inner_product).
   std::optional<ConstMatrixMap<T>> outputs;
+  /// Columns of left and right for each sample, one sample after the other.
+  Index columns_per_sample = 1;
 };
 
 /// left right^T where `right` is itself a product with the matrix W that it is the gradient of: the
