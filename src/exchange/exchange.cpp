@@ -355,8 +355,8 @@ std::unique_ptr<Exchange<T>> make_exchange(std::string_view name, const mpi::Com
   using Factor = FactorExchange<T>;
   if (name == "factor") return std::make_unique<Factor>(comm, products, Factor::Columns::own);
   if (name == "gathered") return std::make_unique<Factor>(comm, products, Factor::Columns::all);
-  throw UsageError(
-      fmt::format("--exchange: '{}' is not available; use dense, sharded or factor", name));
+  throw UsageError(fmt::format(
+      "--exchange: '{}' is not available; use dense, sharded, factor or gathered", name));
 }
 
 template class Exchange<float>;

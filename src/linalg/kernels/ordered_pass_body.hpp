@@ -70,7 +70,7 @@ void pass_tile(const OrderedPass<T>& p, Index j, Index columns, const T* panels,
   outer_panels_of<T>(wide, p.rows, p.samples, panels, right, tile);
   const Index whole = p.rows / S::rows * S::rows;
   if (whole == p.rows) return;
-  const Panel<T> last{panels + whole * p.samples, S::rows, nullptr, 0};
+  const Panel<T> last{panels + whole * p.samples, S::rows, nullptr, false};
   edge_tile<T>(p.rows - whole, wide, p.samples, last, right, tile + whole, p.rows, false);
 }
 

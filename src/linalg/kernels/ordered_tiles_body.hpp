@@ -30,7 +30,7 @@ struct Panel {
   const T* from;
   Index stride;
   T* keep;
-  Index fetches;  // while it keeps: brings near what lies so many numbers below; 0: nothing
+  bool fetches_next;  // while it keeps: the panel below is brought near
 };
 
 /// C (rows x N) <- chain over `depth` of A and packed B ([k][N]).
@@ -49,10 +49,9 @@ RELGRAD_INLINE void tile(Index depth, Panel<T> a, const T* b, T* c, Index ldc, b
     const Vector a_low = load<T>(a.from);
     const Vector a_high = load<T>(a.from + S::lanes);
     if constexpr (keeps) {
-      if (a.fetches > 0) {
-        __builtin_prefetch(a.from + a.fetches + S::rows - 1);
-        if constexpr (S::rows * sizeof(T) > 64)
-          __builtin_prefetch(a.from + a.fetches + S::lanes - 1);
+      if (a.fetches_next) {
+        __builtin_prefetch(a.from + 2 * S::rows - 1);  // of the next panel, the same k
+        if constexpr (S::rows * sizeof(T) > 64) __builtin_prefetch(a.from + S::rows + S::lanes - 1);
       }
       store<T>(a.keep, a_low);
       store<T>(a.keep + S::lanes, a_high);
@@ -214,11 +213,10 @@ void panel_of(const OrderedProduct<T>& p, Index i, Index j0, Index columns, Inde
   const Index tall = p.m - i < S::rows ? p.m - i : S::rows;
   const bool add = p.add || k0 > 0;
   const Index tiles = (columns + S::columns - 1) / S::columns;
-  const Panel<T> packed{packed_a, S::rows, nullptr, 0};
+  const Panel<T> packed{packed_a, S::rows, nullptr, false};
   Panel<T> a = packed;
   if (!p.a_transposed && tall == S::rows) {
-    const Index next_panel = tiles < PanelBelow<T>::least_tiles ? S::rows : 0;
-    a = {p.a + i + k0 * p.lda, p.lda, packed_a, next_panel};
+    a = {p.a + i + k0 * p.lda, p.lda, packed_a, tiles < PanelBelow<T>::least_tiles};
   } else {
     pack_a(p, i, tall, k0, depth, packed_a);
   }
