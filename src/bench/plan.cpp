@@ -203,8 +203,12 @@ std::string reason_of(const Plan& plan) {
   }
   const auto without_room =
       std::ranges::count_if(plan.costs, [&](const StepCost& cost) { return !fits(plan, cost); });
+  const bool is_fastest = std::ranges::all_of(plan.costs, [&](const StepCost& cost) {
+    return !fits(plan, cost) || chosen.seconds() <= cost.seconds();
+  });
   return fmt::format(
-      "fastest{}; {:.0f} % of its step is exchange",
+      "{}{}; {:.0f} % of its step is exchange",
+      is_fastest ? "fastest" : "as fast as the fastest within 10 %, with fewer meetings of ranks",
       without_room > 0 ? fmt::format(" of those that fit ({} do not)", without_room) : "",
       100 * chosen.exchange / chosen.seconds());
 }

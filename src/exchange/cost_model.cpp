@@ -32,22 +32,26 @@ class ExchangeSum {
     if (ranks == 1 || bytes == 0) return;
     cost_->exchange += messages * allreduce_seconds(link_->allreduce, ranks, bytes / messages);
     cost_->bytes_sent += bytes;
+    cost_->meetings += messages;
   }
   void reduce_scatter(int ranks, double messages, double bytes) {
     if (ranks == 1) return;
     cost_->exchange += messages * one_way_seconds(link_->reduce_scatter, ranks, bytes / messages);
     cost_->bytes_sent += without_own(ranks, bytes);
+    cost_->meetings += messages;
   }
   /// @param sent  bytes that this rank hands in, counted once
   void allgather(int ranks, double bytes, double sent) {
     if (ranks == 1) return;
     cost_->exchange += one_way_seconds(link_->allgather, ranks, bytes);
     cost_->bytes_sent += sent;
+    ++cost_->meetings;
   }
   void alltoall(int ranks, double bytes, double sent) {
     if (ranks == 1) return;
     cost_->exchange += one_way_seconds(link_->alltoall, ranks, bytes);
     cost_->bytes_sent += sent;
+    ++cost_->meetings;
   }
 
  private:
@@ -181,6 +185,7 @@ StepCost step_cost(const ExchangeChoice& choice, const StepShape& shape, const C
   }
   if (shape.ranks > 1) {  // the step's decisions, eight numbers, which no Exchange carries
     cost.exchange += allreduce_seconds(links.all.allreduce, shape.ranks, 64);
+    ++cost.meetings;
   }
 
   const double activations = shape.workspace * group_n / r;
@@ -199,13 +204,20 @@ StepCost step_cost(const ExchangeChoice& choice, const StepShape& shape, const C
 }
 
 const StepCost& cheapest(const std::vector<StepCost>& costs, double memory_limit) {
+  constexpr double error = 1.1;  // of a prediction
   const auto fits = [&](const StepCost& cost) {
     return memory_limit <= 0 || cost.memory <= memory_limit;
   };
-  return *std::ranges::min_element(costs, [&](const StepCost& a, const StepCost& c) {
+  const StepCost& fastest = *std::ranges::min_element(costs, [&](const auto& a, const auto& c) {
     if (fits(a) != fits(c)) return fits(a);
     return fits(a) ? a.seconds() < c.seconds() : a.memory < c.memory;
   });
+  const StepCost* best = &fastest;
+  for (const StepCost& cost : costs) {
+    if (!fits(cost) || cost.seconds() > error * fastest.seconds()) continue;
+    if (cost.meetings < best->meetings) best = &cost;
+  }
+  return *best;
 }
 
 }  // namespace relgrad

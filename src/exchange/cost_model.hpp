@@ -77,6 +77,7 @@ struct StepCost {
   double optimizer = 0;
   double exchange = 0;
   double bytes_sent = 0;  // per rank and step: bytes given to collectives (ExchangeCost)
+  double meetings = 0;    // collectives per step
   double memory = 0;      // bytes per rank: parameters, moments, activations, buffers, log|det|
   double seconds() const { return products + elements + optimizer + exchange; }
 };
@@ -95,7 +96,9 @@ std::vector<ExchangeChoice> all_exchanges(int ranks);
 /// all parameters then travel in one sum; no row where a layer cannot be shared by coordinates.
 std::vector<ExchangeChoice> exchanges_for(const StepShape& shape);
 
-/// The fastest whose memory is within the limit (bytes; 0: no limit); the smallest if none is.
+/// Within the memory limit (bytes; 0: no limit), of those that are as fast as the fastest up to the
+/// error of a prediction (10 %), the one with the fewest meetings: each may cost more than was
+/// measured, where other programs use the machine. The smallest if none is within the limit.
 const StepCost& cheapest(const std::vector<StepCost>& costs, double memory_limit);
 
 }  // namespace relgrad

@@ -281,8 +281,9 @@ Rows parallel_rows() {
   return {
       choice("exchange", &O::exchange, {"auto", "dense", "sharded", "factor", "gathered", "row"},
              "how ranks combine their gradients; row: ranks share every W by columns; auto: the "
-             "fastest by a cost model, with rates measured at the start (by a formula if D < 512 "
-             "or with --deterministic)",
+             "fastest by a cost model, with rates measured at the start, changed if steps take "
+             "longer than another was predicted to (by a formula if D < 512 or with "
+             "--deterministic)",
              resumable),
       number(
           "row-groups", &O::row_groups, Limits<Integer>{.least = 0, .most = 1 << 20}, "ranks",
@@ -298,7 +299,8 @@ Rows parallel_rows() {
       choice("compute", &O::compute, {"float32", "bf16"},
              "number type of the operands of matrix products; bf16: rounded to 8 bits of mantissa "
              "and summed in float32, while weights and moments stay float32; faster only on CPUs "
-             "with AVX512-BF16 or AMX, and not with --products ordered",
+             "with AVX512-BF16 or AMX, and not with --products ordered; fewer than 32 samples per "
+             "rank are rounded only by ordered",
              resumable),
       boolean("deterministic", &O::deterministic,
               "produce the same bits for any number of ranks and threads, also when a run is "

@@ -15,6 +15,9 @@ class RunCheckpoints {
                  const Exchange<T>& exchange, const nlohmann::json& choices,
                  const mpi::Communicator& comm, const RunDirectory* run = nullptr);
 
+  /// What a resumed run takes instead of measuring, from now on.
+  void set_choices(const nlohmann::json& choices) { choices_ = choices; }
+
   /// Root, before anything is written to the run directory. @throws DiskError if it is not the one
   /// that was opened any more.
   void check_may_write() const;

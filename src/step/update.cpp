@@ -91,10 +91,11 @@ class FusedUpdate final : public SummedUpdate<T> {
   FusedUpdate(Flow<T>& flow, Exchange<T>& exchange, const OptimizerOptions& options,
               std::int64_t exact_terms)
       : Base(flow, exchange, options, exact_terms),
-        alone_(exact_terms == 0 ? exchange.alone() : nullptr),
+        may_hold_(exact_terms == 0),
         small_terms_(flow.parameters().count()) {}
 
   void begin(const StepNumbers& numbers) override {
+    alone_ = may_hold_ ? exchange_->alone() : nullptr;
     small_.begin(numbers);
     std::ranges::fill(small_terms_, PerSampleTerm<T>{});
     held_.clear();
@@ -201,7 +202,8 @@ class FusedUpdate final : public SummedUpdate<T> {
     optimizer_.apply(tile, small_.numbers().step, small_.numbers().samples, lr);
   }
 
-  Exchange<T>* alone_;  // not null: gradients are held until the end of the step
+  bool may_hold_;
+  Exchange<T>* alone_ = nullptr;  // not null: gradients are held until the end of this step
   HeldGradients<T> held_;
   std::vector<PerSampleTerm<T>> small_terms_;
   std::vector<T> kept_;

@@ -81,7 +81,7 @@ double Trainer<T>::checkpoint_bytes() const {
 
 template <class T>
 DryRun Trainer<T>::dry_run() {
-  announce(options_, dataset_, model_, *exchange_, products_, comm_.world_size());
+  announce(options_, dataset_, model_, exchange_, products_, comm_.world_size());
   DryRun found;
   const auto batch = static_cast<double>(tuned_.batch_size);
   found.steps_per_epoch = std::ceil(static_cast<double>(train_.rows()) / batch);

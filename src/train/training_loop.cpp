@@ -50,6 +50,15 @@ TrainOptions with_batches_of_rows(TrainOptions options, const DatasetInfo& datas
   return options;
 }
 
+/// Without those that lose track of log|det W|, where a run keeps it.
+std::vector<StepCost> changes_of(std::vector<StepCost> costs, bool tracks_log_abs_det) {
+  if (!tracks_log_abs_det) return costs;
+  std::erase_if(costs, [](const StepCost& cost) {
+    return cost.choice.name != "factor" && cost.choice.name != "gathered";
+  });
+  return costs;
+}
+
 }  // namespace
 
 template <class T>
@@ -70,19 +79,19 @@ Trainer<T>::Trainer(const TrainOptions& options, const mpi::Communicator& comm,
       model_(build_model<T>(options, dataset, train_, products_, comm, sharing_.row_group(),
                             resume.candidates)),
       exchange_(sharing_.make_exchange()),
-      log_abs_det_(options, *exchange_, *model_.flow),
-      update_(make_update<T>(*model_.flow, *exchange_, products_, optimizer_options_of(options),
+      log_abs_det_(options, exchange_, *model_.flow),
+      update_(make_update<T>(*model_.flow, exchange_, products_, optimizer_options_of(options),
                              options.clip_norm, exact_terms_of(options))),
       source_(train_, *model_.transform, options.seed, options.batch_size, comm.rank(),
               comm.world_size(), cores_available() > options.threads,
               labels_of(options, dataset, "train", comm)),
       step_(*model_.flow, source_.capacity(), gradient_options_of(options, log_abs_det_.tracks()),
-            *exchange_, *update_, comm),
-      checkpoints_(options, dataset, model_, *exchange_,
-                   {{"products", to_json(products_)}, {"exchange", to_json(sharing_.choice())}},
-                   comm, run),
+            exchange_, *update_, comm),
+      exchange_choice_(sharing_.choice()),
+      second_look_(changes_of(sharing_.costs(), log_abs_det_.tracks())),
+      checkpoints_(options, dataset, model_, exchange_, choices(), comm, run),
       saver_(options, checkpoints_, heartbeat_, [this](const auto& result) { save_ended(result); }),
-      guard_(options, model_, *exchange_, checkpoints_, comm),
+      guard_(options, model_, exchange_, checkpoints_, comm),
       faults_(Faults<T>::of_rank(comm.rank())),
       metrics_(run, comm, dataset.dimension, model_.transform->kind() == TransformKind::logit),
       grids_(model_, dataset, options.seed,
@@ -128,7 +137,7 @@ int Trainer<T>::run() {
     }
     if (saver_.last_step() >= 0) run_->set_aside_checkpoints_after(saver_.last_step());
   });
-  announce(options_, dataset_, model_, *exchange_, products_, comm_.world_size());
+  announce(options_, dataset_, model_, exchange_, products_, comm_.world_size());
   log_info(log_abs_det_.in_words());
   write_status("running", 0);
   if (finished()) log_info("this run is already done; nothing is left to train");
@@ -165,7 +174,30 @@ StepStatus Trainer<T>::look(const DataPosition& position, const StepWishes& wish
 }
 
 template <class T>
+nlohmann::json Trainer<T>::choices() const {
+  return {{"products", to_json(products_)}, {"exchange", to_json(exchange_choice_)}};
+}
+
+template <class T>
+void Trainer<T>::look_again(double step_seconds) {
+  if (!second_look_.add(step_seconds)) return;
+  double most = second_look_.seconds();
+  comm_.allreduce_max(std::span(&most, 1));
+  const SecondLook::Decision decision = second_look_.decide(most);
+  if (!decision.words.empty()) {
+    progress_.end_line();
+    log_info(decision.words);
+  }
+  if (decision.change) {
+    exchange_choice_ = *decision.change;
+    exchange_.become(sharing_.make_exchange(*decision.change), model_.flow->parameters());
+  }
+  if (decision.is_final) checkpoints_.set_choices(choices());
+}
+
+template <class T>
 std::optional<int> Trainer<T>::step() {
+  const Stopwatch watch;
   const StopRequest request = stops_.request();
   const bool wants_stop = request.kind != StopRequest::Kind::none;
   const StepStatus status =
@@ -186,6 +218,7 @@ std::optional<int> Trainer<T>::step() {
     state_.add_to_next_line(status.log_likelihood, status.transform_log_slope, status.samples);
     ++state_.updates;
     log_abs_det_.follow(state_, step_.log_abs_det_change());
+    look_again(watch.seconds());
   }
   ++state_.step;
   state_.position.samples_consumed += static_cast<std::uint64_t>(batch_->global_count);

@@ -7,6 +7,7 @@
 
 #include "core/stopwatch.hpp"
 #include "evaluation/evaluation.hpp"
+#include "exchange/changing_exchange.hpp"
 #include "model/flow_work.hpp"
 #include "run/event_log.hpp"
 #include "run/fault.hpp"
@@ -22,6 +23,7 @@
 #include "run/stop.hpp"
 #include "step/step.hpp"
 #include "train/dry_run.hpp"
+#include "tuning/second_look.hpp"
 #include "tuning/sharing.hpp"
 
 namespace relgrad {
@@ -63,6 +65,9 @@ class Trainer {
   void settle();
   /// One step. Returns the exit code if the run must end now.
   std::optional<int> step();
+  /// Collective, after a step: the exchange may change.
+  void look_again(double step_seconds);
+  nlohmann::json choices() const;
   /// Collective. Seconds of the first step and of those after it, and their number.
   void time_steps(DryRun& found);
   /// Collective. Seconds of a validation, from a part of its samples.
@@ -102,11 +107,13 @@ class Trainer {
   std::vector<Label> val_labels_;
   Sharing<T> sharing_;
   Model<T> model_;
-  std::unique_ptr<Exchange<T>> exchange_;
+  ChangingExchange<T> exchange_;
   LogAbsDetTracker<T> log_abs_det_;
   std::unique_ptr<Update<T>> update_;
   BatchSource<T> source_;
   TrainStep<T> step_;
+  ExchangeChoice exchange_choice_;  // that runs now
+  SecondLook second_look_;
   RunCheckpoints<T> checkpoints_;
   Saver<T> saver_;
   StepGuard<T> guard_;

@@ -45,6 +45,17 @@ std::string reason_of(const StepCost& chosen, const std::vector<StepCost>& costs
       link.allreduce.bandwidth * 1e-9, link.allgather.bandwidth * 1e-9);
 }
 
+/// `chosen`, and those that a run can change to from it: both hold every W whole.
+std::vector<StepCost> exchangeable(const StepCost& chosen, const std::vector<StepCost>& costs,
+                                   double memory) {
+  std::vector<StepCost> found = {chosen};
+  for (const StepCost& cost : costs) {
+    const bool is_whole = chosen.choice.name != "row" && cost.choice.name != "row";
+    if (&cost != &chosen && is_whole && cost.memory <= memory) found.push_back(cost);
+  }
+  return found;
+}
+
 }  // namespace
 
 StepShape shape_of(const TrainOptions& options, const FlowWork& work, int ranks) {
@@ -74,21 +85,21 @@ double memory_a_rank(const mpi::Communicator& comm) {
 }
 
 template <class T>
-ExchangeChoice choose_sharing(const TrainOptions& options, const FlowWork& work,
-                              const mpi::Communicator& comm, const Products& products,
-                              const nlohmann::json& kept) {
+SharingDecision choose_sharing(const TrainOptions& options, const FlowWork& work,
+                               const mpi::Communicator& comm, const Products& products,
+                               const nlohmann::json& kept) {
   const int ranks = comm.world_size();
   const std::string name = exchange_of(options, work.matrix_size, ranks);
   if (name == "row") {
-    return {name, options.row_groups == 0 ? ranks : static_cast<int>(options.row_groups)};
+    return {{name, options.row_groups == 0 ? ranks : static_cast<int>(options.row_groups)}, {}};
   }
-  if (options.exchange != "auto" || options.deterministic || ranks == 1) return {name, 1};
+  if (options.exchange != "auto" || options.deterministic || ranks == 1) return {{name, 1}, {}};
   const StepShape shape = shape_of(options, work, ranks);
   const std::vector<ExchangeChoice> choices = exchanges_for(shape);
-  if (choices.size() == 1) return choices.front();
-  if (work.matrix_size < smallest_measured_dimension) return {name, 1};
+  if (choices.size() == 1) return {choices.front(), {}};
+  if (work.matrix_size < smallest_measured_dimension) return {{name, 1}, {}};
   for (const ExchangeChoice& choice : choices) {
-    if (to_json(choice) == kept && allows(options, choice)) return choice;
+    if (to_json(choice) == kept && allows(options, choice)) return {choice, {}};
   }
   const GridLinks links = measure_links(comm, shape);
   const ComputeRates rates =
@@ -101,18 +112,18 @@ ExchangeChoice choose_sharing(const TrainOptions& options, const FlowWork& work,
   const double memory = memory_a_rank(comm);
   const StepCost& chosen = cheapest(costs, memory);
   log_info(reason_of(chosen, costs, rates, links.all, memory));
-  return chosen.choice;
+  return {chosen.choice, exchangeable(chosen, costs, memory)};
 }
 
 nlohmann::json to_json(const ExchangeChoice& choice) {
   return {{"name", choice.name}, {"row_groups", choice.row_groups}};
 }
 
-template ExchangeChoice choose_sharing<float>(const TrainOptions&, const FlowWork&,
-                                              const mpi::Communicator&, const Products&,
-                                              const nlohmann::json&);
-template ExchangeChoice choose_sharing<double>(const TrainOptions&, const FlowWork&,
+template SharingDecision choose_sharing<float>(const TrainOptions&, const FlowWork&,
                                                const mpi::Communicator&, const Products&,
                                                const nlohmann::json&);
+template SharingDecision choose_sharing<double>(const TrainOptions&, const FlowWork&,
+                                                const mpi::Communicator&, const Products&,
+                                                const nlohmann::json&);
 
 }  // namespace relgrad

@@ -2,6 +2,7 @@
 /// Which exchange a run takes, and what `auto` decides it by.
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "exchange/cost_model.hpp"
 #include "model/flow_work.hpp"
@@ -18,6 +19,11 @@ StepShape shape_of(const TrainOptions& options, const FlowWork& work, int ranks)
 /// least of all machines. Collective.
 double memory_a_rank(const mpi::Communicator& comm);
 
+struct SharingDecision {
+  ExchangeChoice choice;
+  std::vector<StepCost> costs;  // as SecondLook takes them
+};
+
 /// Collective; the same choice on every rank. What --exchange names; for `auto` dense where the
 /// flow has no full matrices; on several ranks with a D that makes it worth some tenths of a
 /// second, the fastest by the cost model with rates measured now, among those that fit into memory
@@ -26,9 +32,9 @@ double memory_a_rank(const mpi::Communicator& comm);
 /// @param kept  to_json of an earlier choice of `auto` on as many ranks: taken if the other options
 ///              still allow it, so that a resumed run computes the same bits; null: measure
 template <class T>
-ExchangeChoice choose_sharing(const TrainOptions& options, const FlowWork& work,
-                              const mpi::Communicator& comm, const Products& products,
-                              const nlohmann::json& kept = nullptr);
+SharingDecision choose_sharing(const TrainOptions& options, const FlowWork& work,
+                               const mpi::Communicator& comm, const Products& products,
+                               const nlohmann::json& kept = nullptr);
 
 nlohmann::json to_json(const ExchangeChoice& choice);
 

@@ -11,15 +11,15 @@ Sharing<T>::Sharing(const TrainOptions& options, const FlowWork& work,
                     const nlohmann::json& kept)
     : comm_(&comm),
       products_(&products),
-      choice_(choose_sharing<T>(options, work, comm, products, kept)),
-      exchange_(choice_.name) {
-  if (choice_.name != "row") return;
+      decision_(choose_sharing<T>(options, work, comm, products, kept)),
+      exchange_(name()) {
+  if (name() != "row") return;
   if (options.gradient == "plain") {
     mpi::throw_on_all_ranks(UsageError(
         "--gradient: plain needs a whole W on every rank; use relative or self-normalizing with "
         "--exchange row"));
   }
-  row_group_ = relgrad::make_row_group<T>(comm, choice_.row_groups);
+  row_group_ = relgrad::make_row_group<T>(comm, choice().row_groups);
   const int together = row_group_ == nullptr ? 1 : row_group_->size();
   // Clipping needs all columns that are here, on every rank that holds them.
   exchange_ = options.clip_norm > 0
@@ -32,6 +32,11 @@ template <class T>
 std::unique_ptr<Exchange<T>> Sharing<T>::make_exchange() const {
   if (row_group_ == nullptr) return relgrad::make_exchange<T>(exchange_, *comm_, *products_);
   return make_row_exchange<T>(exchange_, *comm_, *row_group_, *products_);
+}
+
+template <class T>
+std::unique_ptr<Exchange<T>> Sharing<T>::make_exchange(const ExchangeChoice& choice) const {
+  return relgrad::make_exchange<T>(choice.name, *comm_, *products_);
 }
 
 template class Sharing<float>;

@@ -18,14 +18,18 @@ class Sharing {
   /// The ranks that share every W with this one; null if W is whole here. Lives as long as this.
   MpiRowGroup<T>* row_group() const { return row_group_.get(); }
   std::unique_ptr<Exchange<T>> make_exchange() const;
+  /// Collective. Another one, of those in costs(), for ranks that do not share weights.
+  std::unique_ptr<Exchange<T>> make_exchange(const ExchangeChoice& choice) const;
   /// dense, sharded, factor or row; row with row_group() null is one rank's dense.
-  const std::string& name() const { return choice_.name; }
-  const ExchangeChoice& choice() const { return choice_; }
+  const std::string& name() const { return decision_.choice.name; }
+  const ExchangeChoice& choice() const { return decision_.choice; }
+  /// Of the choice, and of what it may change to; empty where nothing was measured.
+  const std::vector<StepCost>& costs() const { return decision_.costs; }
 
  private:
   const mpi::Communicator* comm_;
   const Products* products_;
-  ExchangeChoice choice_;
+  SharingDecision decision_;
   std::string exchange_;  // over the ranks that hold the same columns
   std::unique_ptr<MpiRowGroup<T>> row_group_;
 };

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "exchange/changing_exchange.hpp"
 #include "relgrad/exchange/row_group.hpp"
 #include "relgrad/gradient/backward.hpp"
 #include "relgrad/likelihood/log_likelihood.hpp"
@@ -23,7 +24,8 @@ struct Setting {
   double clip_norm = 0;
   double lr = 0.01;
   std::string exchange = "dense";
-  std::int64_t row_groups = 1;  // ranks that share every W
+  std::vector<std::string> changes;  // what the exchange becomes after each of the first steps
+  std::int64_t row_groups = 1;       // ranks that share every W
   GradientOptions gradient;
   bool tracks = false;
   Index samples = 1;  // a rank has (rank + 2) times as many, rank 1 none
@@ -86,11 +88,11 @@ inline End train_tracked(const Setting& setting, int steps) {
   const Products products = products_of(setting);
   const auto row_group = make_row_group<double>(comm, setting.row_groups);
   Flow<double> flow = start(setting.gradient, row_group.get(), setting.layers, setting.products);
-  const auto exchange =
+  ChangingExchange<double> exchange(
       row_group == nullptr
           ? make_exchange<double>(setting.exchange, comm, products)
-          : make_row_exchange<double>(setting.exchange, comm, *row_group, products);
-  const auto update = make_update<double>(flow, *exchange, products, setting.optimizer,
+          : make_row_exchange<double>(setting.exchange, comm, *row_group, products));
+  const auto update = make_update<double>(flow, exchange, products, setting.optimizer,
                                           setting.clip_norm, setting.exact_terms);
   End end;
   end.tracked = sample_independent_log_abs_det(flow);
@@ -124,6 +126,10 @@ inline End train_tracked(const Setting& setting, int steps) {
     update->finish(gradient);
     flow.prepare();
     end.tracked += gradient.log_abs_det_change().value_or(NAN);
+    if (const auto at = static_cast<std::size_t>(step); at < setting.changes.size()) {
+      exchange.become(make_exchange<double>(setting.changes[at], comm, products),
+                      flow.parameters());
+    }
   }
   end.values = whole_values(flow);
   end.log_abs_det = sample_independent_log_abs_det(flow);

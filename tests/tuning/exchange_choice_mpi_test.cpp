@@ -32,7 +32,8 @@ class ExchangeChoiceTest : public testing::Test {
   }
   std::string chosen(const TrainOptions& options, const FlowWork& work) const {
     const std::string text =
-        choose_sharing<float>(options, work, comm_, Products(ProductBackend::openblas)).text();
+        choose_sharing<float>(options, work, comm_, Products(ProductBackend::openblas))
+            .choice.text();
     const std::vector<std::string> all = comm_.allgather_strings(text);
     EXPECT_EQ(std::set<std::string>(all.begin(), all.end()).size(), 1U);
     return text;
@@ -62,7 +63,7 @@ TEST_F(ExchangeChoiceTest, AKeptChoiceOfAutoIsTakenWhereItIsAllowed) {
     const nlohmann::json kept = to_json(ExchangeChoice{name, 1});
     return choose_sharing<float>(now, work_of_layers(600), comm_,
                                  Products(ProductBackend::openblas), kept)
-        .text();
+        .choice.text();
   };
   if (ranks_ == 1) GTEST_SKIP() << "one rank has nothing to choose";
   for (const char* name : {"dense", "sharded", "factor", "gathered"}) {
