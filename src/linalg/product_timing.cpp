@@ -127,7 +127,7 @@ double ProductTimer<T>::seconds(const Products& products) {
 
 template <class T>
 double ProductTimer<T>::error_over_bound(const Products& products) const {
-  const bool rounds = products.compute() == Compute::bf16;
+  const bool rounds = products.rounds(shape_);
   const auto value = [rounds](T x) { return static_cast<double>(rounds ? as_bf16(x) : x); };
   const T* from = is_outer_ ? weights_.data() : a();
   double worst = 0;

@@ -83,8 +83,14 @@ ProductBackend Products::backend_of(const ProductShape& shape) const {
   return choice == nullptr ? otherwise_ : choice->backend;
 }
 
+bool Products::rounds(const ProductShape& shape) const {
+  if (compute_ != Compute::bf16 || shape.k == 0) return false;
+  const bool same_for_any_split = otherwise_ == ProductBackend::ordered && choices_.empty();
+  return same_for_any_split || shape.samples() >= least_rounded_samples;
+}
+
 bool Products::in_one_pass(const ProductShape& shape) const {
-  if (compute_ != Compute::float32) return false;
+  if (rounds(shape)) return false;
   const ProductChoice* choice = nearest_choice(shape);
   return choice == nullptr ? otherwise_ == ProductBackend::ordered : choice->in_one_pass;
 }
@@ -140,7 +146,7 @@ void Products::gemm(Transpose op_a, Transpose op_b, Index m, Index n, Index k, c
   if (m == 0 || n == 0) return;
   const ProductShape shape{op_a, op_b, m, n, k};
   const ProductBackend backend = backend_of(shape);
-  if (compute_ == Compute::float32 || m == 1 || n == 1 || k == 0) {
+  if (!rounds(shape)) {
     multiply(backend, shape, a, lda, b, ldb, onto, c, ldc, read_next);
     return;
   }

@@ -107,12 +107,16 @@ Products choose_products(const TrainOptions& options, Index dimension,
     throw UsageError("--compute: bf16 sums in float32; leave --precision at float32");
   }
   const ProductBackend fixed = product_backend_of(options);
-  if (dimension == 0 || options.products != "auto" || options.deterministic ||
-      (compute == Compute::bf16 && multiplies_bf16())) {
+  if (dimension == 0 || options.products != "auto" || options.deterministic) {
     return Products(fixed, compute);
   }
   const std::vector<ProductShape> shapes =
       product_shapes(options, dimension, comm.world_size(), sizeof(T));
+  const bool all_by_units =
+      multiplies_bf16() && std::ranges::all_of(shapes, [&](const ProductShape& shape) {
+        return Products(fixed, compute).rounds(shape);
+      });
+  if (all_by_units) return Products(fixed, compute);
   const std::vector<ProductChoice> same = choices_from(kept, shapes);
   if (!same.empty()) return Products(fixed, same, compute);
   const std::vector<ProductBackend> backends = product_backends<T>();
@@ -156,6 +160,15 @@ std::string describe(const Products& products) {
   }
   if (words.empty()) words = name_of(products.backend_of({}));
   if (products.compute() == Compute::float32) return words;
+  const bool none_is_rounded =
+      !products.choices().empty() &&
+      std::ranges::none_of(products.choices(), [&](const ProductChoice& choice) {
+        return products.rounds(choice.shape);
+      });
+  if (none_is_rounded) {
+    return words + fmt::format("; nothing is rounded to bf16 with fewer than {} samples per rank",
+                               least_rounded_samples);
+  }
   return words + (products.backend_of({}) != ProductBackend::ordered && multiplies_bf16()
                       ? "; bf16 by the CPU's own units"
                       : "; operands rounded to bf16, at no gain in speed");

@@ -68,8 +68,8 @@ constexpr Forms all_forms[] = {{Transpose::no, Transpose::no},
 /// C = op(A) op(B), both with leading dimensions of their own, and C's of 3 more than it has rows.
 struct Operands {
   static constexpr Index gap = 3;
-  Index m = 37, n = 11, k = 70;
-  explicit Operands(const Forms& form) : Operands(form, 37, 11, 70) {}
+  Index m = 37, n = 35, k = 70;
+  explicit Operands(const Forms& form) : Operands(form, 37, 35, 70) {}
   Operands(const Forms& form, Index rows, Index columns, Index depth)
       : m(rows),
         n(columns),
@@ -168,15 +168,26 @@ TEST(Bf16Products, ByTilesAreThoseOfRoundedOperands) {
   }
 }
 
-TEST(Bf16Products, LeaveVectorsAsTheyAre) {
-  const Matrix<float> a = test::normal_matrix<float>(20, 30, 1);
-  const Matrix<float> x = test::normal_matrix<float>(30, 1, 2);
-  Matrix<float> y(20, 1);
-  Products(ProductBackend::ordered, Compute::bf16)
-      .gemm(Transpose::no, Transpose::no, 20, 1, 30, a.data(), 20, x.data(), 30, Onto::zero,
-            y.data(), 20);
-
-  EXPECT_LT((y - a * x).norm(), 1e-5F * y.norm());
+TEST(Bf16Products, OfFewSamplesAreThoseOfFloat32UnlessBitsMustNotDependOnTheirNumber) {
+  for (const Forms& form : all_forms) {
+    for (const Index samples : {Index{1}, least_rounded_samples - 1, least_rounded_samples}) {
+      const bool sums_samples = form.op_b == Transpose::yes;  // they are k, else n
+      const Operands o(form, 37, sums_samples ? 35 : samples, sums_samples ? samples : 70);
+      const auto product = [&](ProductBackend backend, Compute compute) {
+        Matrix<float> c(o.m, o.n);
+        Products(backend, compute)
+            .gemm(form.op_a, form.op_b, o.m, o.n, o.k, o.a.data(), o.a.rows(), o.b.data(),
+                  o.b.rows(), Onto::zero, c.data(), o.m);
+        return c;
+      };
+      using enum ProductBackend;
+      using enum Compute;
+      EXPECT_EQ(product(openblas, bf16) == product(openblas, float32),
+                samples < least_rounded_samples)
+          << samples << " samples";
+      EXPECT_NE(product(ordered, bf16), product(ordered, float32)) << samples << " samples";
+    }
+  }
 }
 
 }  // namespace

@@ -26,7 +26,9 @@ TEST(ProductChoice, SaysWhichProductsGoWithTheUpdateInOnePass) {
   EXPECT_TRUE(products.in_one_pass({yes, no, 100, 10, 100}));
   EXPECT_FALSE(products.in_one_pass({yes, no, 100, 200, 100}));
   EXPECT_FALSE(products.in_one_pass({no, no, 100, 10, 100}));
-  EXPECT_FALSE(Products(openblas, choices, Compute::bf16).in_one_pass({yes, no, 100, 10, 100}));
+  const Products rounding(openblas, {{{yes, no, 100, 40, 100}, openblas, true}}, Compute::bf16);
+  EXPECT_FALSE(rounding.in_one_pass({yes, no, 100, least_rounded_samples, 100}));
+  EXPECT_TRUE(rounding.in_one_pass({yes, no, 100, least_rounded_samples - 1, 100}));
 
   EXPECT_TRUE(Products(ordered).in_one_pass({yes, no, 100, 10, 100}));
   EXPECT_FALSE(Products(openblas).in_one_pass({yes, no, 100, 10, 100}));
@@ -58,8 +60,9 @@ TEST(BlasKernels, AreThoseOfTheCpu) {
 
 TEST(ProductTimer, SeesThatEveryBackEndIsRight) {
   for (const ProductShape& shape :
-       {ProductShape{no, no, 90, 11, 80}, ProductShape{yes, no, 80, 22, 90},
-        ProductShape{no, yes, 90, 24, 11}}) {
+       {ProductShape{no, no, 90, 11, 80}, ProductShape{no, no, 90, 40, 80},
+        ProductShape{yes, no, 80, 22, 90}, ProductShape{yes, no, 80, 44, 90},
+        ProductShape{no, yes, 90, 24, 11}, ProductShape{no, yes, 90, 24, 40}}) {
     // A limit that leaves a part of the product: its columns of W.
     ProductTimer<float> timer(shape, 0.5 * shape.flops());
     for (const ProductBackend backend : product_backends<float>()) {
@@ -73,7 +76,7 @@ TEST(ProductTimer, SeesThatEveryBackEndIsRight) {
 }
 
 TEST(ProductTimer, SeesAProductOfOtherNumbers) {
-  ProductTimer<float> timer({no, no, 90, 11, 80}, 1e9);
+  ProductTimer<float> timer({no, no, 90, 40, 80}, 1e9);
   timer.seconds(Products(openblas, Compute::bf16));
 
   EXPECT_GT(timer.error_over_bound(Products(openblas)), 1);

@@ -22,8 +22,11 @@ template <class T>
 std::vector<ProductBackend> product_backends();
 
 /// float32, or operands rounded to bf16 (8 bits of mantissa, to nearest, ties to even) whose
-/// products are summed in float32.
+/// products are summed in float32. Products of fewer samples than least_rounded_samples, the depth
+/// of a CPU's tile, stay in float32, where much of a tile would be empty; not those of "ordered",
+/// whose bits must not depend on how samples are split.
 enum class Compute { float32, bf16 };
+inline constexpr Index least_rounded_samples = 32;
 Compute parse_compute(std::string_view name);  // @throws UsageError
 std::string_view name_of(Compute compute);
 /// Whether this CPU multiplies bf16 numbers (AVX512-BF16 or AMX). If so, its units multiply the
@@ -42,6 +45,8 @@ struct ProductShape {
   Index m;
   Index n;
   Index k;
+  /// W X and W^T X have one a column, Delta P^T sums over them.
+  Index samples() const { return op_b == Transpose::yes ? k : n; }
   double flops() const {
     return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
   }
@@ -60,8 +65,7 @@ struct ProductChoice {
 template <class T>
 using ReadNext = std::array<const T*, 3>;
 
-/// Computes products. oneDNN has no double precision: OpenBLAS does it instead. Products of a
-/// matrix and a vector are always in the operands' own precision.
+/// Computes products. oneDNN has no double precision: OpenBLAS does it instead.
 class Products {
  public:
   explicit Products(ProductBackend backend, Compute compute = Compute::float32);
@@ -79,6 +83,8 @@ class Products {
             const ReadNext<double>& read_next = {}) const;
 
   ProductBackend backend_of(const ProductShape& shape) const;
+  /// Whether the operands are rounded to bf16.
+  bool rounds(const ProductShape& shape) const;
   /// Whether W^T X of this shape and the update of W go in one pass: as the most similar choice
   /// says; without choices, if the back end is "ordered", whose bits the pass has.
   bool in_one_pass(const ProductShape& shape) const;
