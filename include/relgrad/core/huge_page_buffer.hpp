@@ -8,8 +8,8 @@ namespace relgrad {
 
 /// Zeroed memory, aligned to a cache line; in huge pages if it is large and the kernel has them. A
 /// column of W may span several pages of 4 KiB, and products that walk along rows would miss the
-/// TLB at every number. Pages that are never touched (moments of columns that another rank
-/// updates) take no memory.
+/// TLB at every number. Large buffers begin at different places of their first page. Pages that are
+/// never touched (moments of columns that another rank updates) take no memory.
 template <class T>
 class HugePageBuffer {
  public:
