@@ -31,8 +31,8 @@ template <class T>
 class ProductTimer {
  public:
   /// @param shape  its two ops tell which product it is: W X (no, no), W^T [Delta | Y] (yes, no),
-  ///               or a tile of Delta P^T (no, yes), which is followed by a read of the data that
-  ///               an optimizer reads.
+  ///               or a tile of Delta P^T (no, yes), after which three matrices like it are read
+  ///               and written, as an optimizer does.
   /// @param most_flops  flops per call, at most
   ProductTimer(const ProductShape& shape, double most_flops);
 
@@ -54,11 +54,12 @@ class ProductTimer {
   WeightArray<T> weights_;
   std::vector<T> samples_, result_;
   std::array<WeightArray<T>, 3> beside_;
-  double sink_ = 0;
+  volatile T one_ = 1;
 };
 
 /// Times W^T X and a tile of left right^T for every column of W, in one pass (linalg/column_pass),
-/// with a read of the data that an optimizer reads: what ProductTimer times of both products.
+/// and reads and writes three matrices as an optimizer does: what ProductTimer times of both
+/// products.
 template <class T>
 class PassTimer {
  public:
@@ -76,7 +77,7 @@ class PassTimer {
   std::vector<T> left_, factors_, products_;
   std::array<WeightArray<T>, 3> weights_;  // and moments
   ColumnPass<T> pass_;
-  double sink_ = 0;
+  volatile T one_ = 1;
 };
 
 }  // namespace relgrad

@@ -16,10 +16,6 @@ namespace {
 
 constexpr double most_flops = 4e8;  // of one timed product: some milliseconds
 constexpr int rounds = 4;           // the first is a warm-up
-// Of one pass over separate products, as timed here. Steps gain more than that: reads stand for the
-// optimizer here, and its arithmetic hides more of a pass (D = 3072, B = 10: 0.79 to 0.99 here,
-// 0.76 of the step's backward pass and optimizer).
-constexpr double most_time = 1.02;
 
 /// seconds[b] = the shortest time of back end b.
 template <class T>
@@ -145,7 +141,7 @@ Products choose_products(const TrainOptions& options, Index dimension,
     const double tiles = static_cast<double>(shapes[s].m) / static_cast<double>(tile.n);
     const double apart = shortest[s] + tiles * shortest.back();
     const double together = seconds[shapes.size() * backends.size() + s];
-    choices[s].in_one_pass = together < most_time * apart;
+    choices[s].in_one_pass = together < apart;
   }
   return Products(fixed, choices, compute);
 }

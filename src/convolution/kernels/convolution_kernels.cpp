@@ -51,7 +51,7 @@ const ConvolutionKernels<T>& convolution_kernels(VectorWidth widest) {
   static constexpr ConvolutionKernels<T> of_512_bits = avx512::all_kernels<T>();
   static constexpr ConvolutionKernels<T> of_256_bits = avx2::all_kernels<T>();
   if (widest >= VectorWidth::bits_512 && __builtin_cpu_supports("avx512dq") != 0 &&
-      __builtin_cpu_supports("avx512vl") != 0) {
+      __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512bw") != 0) {
     return of_512_bits;
   }
   if (widest >= VectorWidth::bits_256 && __builtin_cpu_supports("avx2") != 0 &&

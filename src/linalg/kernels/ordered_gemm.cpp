@@ -179,7 +179,7 @@ void plain_gemm(const OrderedProduct<T>& p) {
 [[maybe_unused]] Vectors vectors_of([[maybe_unused]] Vectors widest) {
 #ifdef RELGRAD_X86_PRODUCTS
   if (widest >= Vectors::bits_512 && __builtin_cpu_supports("avx512dq") != 0 &&
-      __builtin_cpu_supports("avx512vl") != 0) {
+      __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512bw") != 0) {
     return Vectors::bits_512;
   }
   if (widest >= Vectors::bits_256 && __builtin_cpu_supports("avx2") != 0 &&
