@@ -59,17 +59,21 @@ TEST(Update, ClippingBoundsTheStepOfSgdAndKeepsItsDirection) {
 
 TEST(Update, ByAnExchangeThatChangesBetweenStepsIsTheSame) {
   for (const OptimizerKind kind : {OptimizerKind::momentum, OptimizerKind::adam}) {
-    Setting setting;
-    setting.optimizer.kind = kind;
-    setting.samples = 7;
-    setting.splits_evenly = true;
-    const std::vector<double> dense = train(setting, 7);
-    setting.changes = {"sharded", "factor", "gathered", "sharded", "dense", "factor"};
+    for (const GradientOptions& gradient :
+         {GradientOptions(), self_normalizing(false), self_normalizing(true)}) {
+      Setting setting;
+      setting.optimizer.kind = kind;
+      setting.gradient = gradient;
+      setting.samples = 7;
+      setting.splits_evenly = true;
+      const std::vector<double> dense = train(setting, 7);
+      setting.changes = {"sharded", "factor", "gathered", "sharded", "dense", "factor"};
 
-    const std::vector<double> changing = train(setting, 7);
+      const std::vector<double> changing = train(setting, 7);
 
-    EXPECT_GT(distance(dense, start_values()), 1e-3) << name_of(kind);
-    EXPECT_LT(distance(dense, changing), 1e-10) << name_of(kind);
+      EXPECT_GT(distance(dense, whole_values(start(gradient))), 1e-3) << name_of(kind);
+      EXPECT_LT(distance(dense, changing), 1e-10) << name_of(kind);
+    }
   }
 }
 
