@@ -93,7 +93,7 @@ def tables(options):
     plural = "" if options.threads == 1 else "s"
     return "\n".join([
         f"{cpu()}; {options.threads} thread{plural}, 1 rank, {options.compute}; load before and "
-        f"after {options.load} and {os.getloadavg()[0]:.1f}; "
+        f"after {options.load} and {os.getloadavg()[0]:.1f};\n"
         f"{datetime.date.today().isoformat()}.", "",
         "| D, B, layers | step, ms: median (min ... max) | floor, ms, bound by "
         "| step / floor (min ... max) | to the fused floor | peak, GFLOP/s | bandwidth, GB/s "
