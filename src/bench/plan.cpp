@@ -95,7 +95,12 @@ double faster_of(const StepShape& shape, const Rates& rates, double memory_limit
   for (const ExchangeChoice& choice : exchanges_for(shape)) {
     costs.push_back(step_cost(choice, shape, rates.compute, rates.links));
   }
-  return static_cast<double>(shape.batch_size) / cheapest(costs, memory_limit).seconds();
+  double seconds = cheapest(costs, memory_limit).seconds();
+  for (const StepCost& cost : costs) {
+    const bool fits = memory_limit <= 0 || cost.memory <= memory_limit;
+    if (fits) seconds = std::min(seconds, cost.seconds());
+  }
+  return static_cast<double>(shape.batch_size) / seconds;
 }
 
 GridLinks twice_as_fast(GridLinks links) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace relgrad {
 
@@ -214,8 +215,11 @@ const StepCost& cheapest(const std::vector<StepCost>& costs, double memory_limit
   });
   const StepCost* best = &fastest;
   for (const StepCost& cost : costs) {
-    if (!fits(cost) || cost.seconds() > error * fastest.seconds()) continue;
-    if (cost.meetings < best->meetings) best = &cost;
+    if (!fits(cost) || cost.choice.name == "row") continue;
+    if (cost.seconds() > error * fastest.seconds()) continue;
+    if (std::pair(cost.meetings, cost.seconds()) < std::pair(best->meetings, best->seconds())) {
+      best = &cost;
+    }
   }
   return *best;
 }

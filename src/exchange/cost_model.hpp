@@ -98,7 +98,8 @@ std::vector<ExchangeChoice> exchanges_for(const StepShape& shape);
 
 /// Within the memory limit (bytes; 0: no limit), of those that are as fast as the fastest up to the
 /// error of a prediction (10 %), the one with the fewest meetings: each may cost more than was
-/// measured, where other programs use the machine. The smallest if none is within the limit.
+/// measured, where other programs use the machine. Row, from which a run cannot change, only if it
+/// is the fastest. The smallest if none is within the limit.
 const StepCost& cheapest(const std::vector<StepCost>& costs, double memory_limit);
 
 }  // namespace relgrad

@@ -41,7 +41,7 @@ WeightArray<T> random_weights(std::size_t size) {
 /// compiler does not know that `one` is one.
 template <class T>
 void rewrite(T* numbers, std::size_t size, T one) {
-#pragma omp simd
+#pragma omp parallel for simd schedule(static)
   for (std::size_t i = 0; i < size; ++i) numbers[i] *= one;
 }
 

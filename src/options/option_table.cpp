@@ -299,8 +299,8 @@ Rows parallel_rows() {
       choice("compute", &O::compute, {"float32", "bf16"},
              "number type of the operands of matrix products; bf16: rounded to 8 bits of mantissa "
              "and summed in float32, while weights and moments stay float32; faster only on CPUs "
-             "with AVX512-BF16 or AMX, and not with --products ordered; fewer than 32 samples per "
-             "rank are rounded only by ordered",
+             "with AVX512-BF16 or AMX, and not with --products ordered; products of fewer than 32 "
+             "samples are rounded only by ordered",
              resumable),
       boolean("deterministic", &O::deterministic,
               "produce the same bits for any number of ranks and threads, also when a run is "

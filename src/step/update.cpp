@@ -96,6 +96,7 @@ class FusedUpdate final : public SummedUpdate<T> {
 
   void begin(const StepNumbers& numbers) override {
     alone_ = may_hold_ ? exchange_->alone() : nullptr;
+    if (alone_ == nullptr) held_ = {};  // its memory, where the exchange has changed
     small_.begin(numbers);
     std::ranges::fill(small_terms_, PerSampleTerm<T>{});
     held_.clear();

@@ -175,7 +175,9 @@ StepStatus Trainer<T>::look(const DataPosition& position, const StepWishes& wish
 
 template <class T>
 nlohmann::json Trainer<T>::choices() const {
-  return {{"products", to_json(products_)}, {"exchange", to_json(exchange_choice_)}};
+  nlohmann::json exchange;  // null: a resumed run measures again
+  if (second_look_.has_settled()) exchange = to_json(exchange_choice_);
+  return {{"products", to_json(products_)}, {"exchange", exchange}};
 }
 
 template <class T>
@@ -189,6 +191,7 @@ void Trainer<T>::look_again(double step_seconds) {
     log_info(decision.words);
   }
   if (decision.change) {
+    heartbeat_.at(Place::sum);
     exchange_choice_ = *decision.change;
     exchange_.become(sharing_.make_exchange(*decision.change), model_.flow->parameters());
   }

@@ -32,17 +32,21 @@ bool allows(const TrainOptions& options, const ExchangeChoice& choice) {
 std::string reason_of(const StepCost& chosen, const std::vector<StepCost>& costs,
                       const ComputeRates& rates, const LinkRates& link, double memory) {
   std::string others;
+  bool is_fastest = true;
   for (const StepCost& cost : costs) {
     if (&cost == &chosen) continue;
+    is_fastest = is_fastest && (cost.memory > memory || chosen.seconds() <= cost.seconds());
     others += fmt::format("{}{} {:.1f} ms{}", others.empty() ? "" : ", ", cost.choice.text(),
                           1e3 * cost.seconds(), cost.memory > memory ? " (no memory for it)" : "");
   }
   return fmt::format(
-      "exchange auto takes {}: {:.1f} ms per step predicted, {:.1f} of them exchange{}; measured: "
+      "exchange auto takes {}{}: {:.1f} ms per step predicted, {:.1f} of them exchange{}; "
+      "measured: "
       "{:.0f} GFLOP/s per rank, allreduce {:.2f} and allgather {:.2f} GB/s",
-      chosen.choice.text(), 1e3 * chosen.seconds(), 1e3 * chosen.exchange,
-      others.empty() ? "" : " (" + others + ")", rates.flops * 1e-9,
-      link.allreduce.bandwidth * 1e-9, link.allgather.bandwidth * 1e-9);
+      chosen.choice.text(),
+      is_fastest ? "" : " (as fast as the fastest within 10 %, with fewer meetings of ranks)",
+      1e3 * chosen.seconds(), 1e3 * chosen.exchange, others.empty() ? "" : " (" + others + ")",
+      rates.flops * 1e-9, link.allreduce.bandwidth * 1e-9, link.allgather.bandwidth * 1e-9);
 }
 
 /// `chosen`, and those that a run can change to from it: both hold every W whole.
@@ -90,6 +94,12 @@ SharingDecision choose_sharing(const TrainOptions& options, const FlowWork& work
                                const nlohmann::json& kept) {
   const int ranks = comm.world_size();
   const std::string name = exchange_of(options, work.matrix_size, ranks);
+  if (ranks > 1 && options.clip_norm > 0 && options.exchange != "auto" &&
+      options.exchange != name) {
+    log_warning(fmt::format(
+        "--exchange: {} gives no rank the whole gradient, whose norm --clip-norm needs; {} is used",
+        options.exchange, name));
+  }
   if (name == "row") {
     return {{name, options.row_groups == 0 ? ranks : static_cast<int>(options.row_groups)}, {}};
   }

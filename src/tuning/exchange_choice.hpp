@@ -26,9 +26,9 @@ struct SharingDecision {
 
 /// Collective; the same choice on every rank. What --exchange names; for `auto` dense where the
 /// flow has no full matrices; on several ranks with a D that makes it worth some tenths of a
-/// second, the fastest by the cost model with rates measured now, among those that fit into memory
-/// and that the other options allow (said to the log with its reason); else by the formula of
-/// choose_exchange, which --deterministic always takes. @throws UsageError.
+/// second, what cheapest() takes of the cost model with rates measured now, among those that fit
+/// into memory and that the other options allow (said to the log with its reason); else by the
+/// formula of choose_exchange, which --deterministic always takes. @throws UsageError.
 /// @param kept  to_json of an earlier choice of `auto` on as many ranks: taken if the other options
 ///              still allow it, so that a resumed run computes the same bits; null: measure
 template <class T>

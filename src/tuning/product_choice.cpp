@@ -108,11 +108,12 @@ Products choose_products(const TrainOptions& options, Index dimension,
   }
   const std::vector<ProductShape> shapes =
       product_shapes(options, dimension, comm.world_size(), sizeof(T));
-  const bool all_by_units =
-      multiplies_bf16() && std::ranges::all_of(shapes, [&](const ProductShape& shape) {
-        return Products(fixed, compute).rounds(shape);
-      });
-  if (all_by_units) return Products(fixed, compute);
+  double lacks_units = multiplies_bf16() ? 0 : 1;
+  if (compute == Compute::bf16) comm.allreduce_max(std::span(&lacks_units, 1));
+  const auto is_by_units = [&](const ProductShape& shape) {
+    return lacks_units == 0 && Products(fixed, compute).rounds(shape);
+  };
+  if (std::ranges::all_of(shapes, is_by_units)) return Products(fixed, compute);
   const std::vector<ProductChoice> same = choices_from(kept, shapes);
   if (!same.empty()) return Products(fixed, same, compute);
   const std::vector<ProductBackend> backends = product_backends<T>();
@@ -133,7 +134,8 @@ Products choose_products(const TrainOptions& options, Index dimension,
   for (std::size_t s = 0; s < shapes.size(); ++s) {
     const auto first = seconds.begin() + static_cast<std::ptrdiff_t>(s * backends.size());
     const auto best = std::min_element(first, first + static_cast<std::ptrdiff_t>(backends.size()));
-    choices.push_back({shapes[s], backends[static_cast<std::size_t>(best - first)]});
+    const ProductBackend fastest = backends[static_cast<std::size_t>(best - first)];
+    choices.push_back({shapes[s], is_by_units(shapes[s]) ? fixed : fastest});
     shortest.push_back(*best);
   }
   const ProductShape& tile = shapes.back();
@@ -162,8 +164,9 @@ std::string describe(const Products& products) {
         return products.rounds(choice.shape);
       });
   if (none_is_rounded) {
-    return words + fmt::format("; nothing is rounded to bf16 with fewer than {} samples per rank",
-                               least_rounded_samples);
+    return words +
+           fmt::format("; nothing is rounded to bf16: fewer than {} samples in each product",
+                       least_rounded_samples);
   }
   return words + (products.backend_of({}) != ProductBackend::ordered && multiplies_bf16()
                       ? "; bf16 by the CPU's own units"

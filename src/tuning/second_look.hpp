@@ -28,6 +28,9 @@ class SecondLook {
   /// last look.
   double seconds() const;
 
+  /// Whether a look has ended, or never begins: what runs is what is to be kept.
+  bool has_settled() const { return candidates_.empty() || looks_ > 0; }
+
   struct Decision {
     std::optional<ExchangeChoice> change;  // to what
     bool is_final = false;                 // what runs now is kept until the next look

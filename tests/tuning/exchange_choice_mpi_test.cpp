@@ -58,6 +58,39 @@ TEST_F(ExchangeChoiceTest, BytesThatAStepSendsAreThoseOfTheModel) {
   }
 }
 
+TEST(CostModel, TakesTheFewestMeetingsOfWhatIsAsFastWithinItsError) {
+  const auto cost = [](const char* name, double seconds, double meetings, double memory = 1) {
+    StepCost made;
+    made.choice = {name, 1};
+    made.products = seconds;
+    made.meetings = meetings;
+    made.memory = memory;
+    return made;
+  };
+  const auto taken = [](const std::vector<StepCost>& costs, double memory = 0) {
+    return cheapest(costs, memory).choice.name;
+  };
+  EXPECT_EQ(taken({cost("dense", 10, 9), cost("gathered", 10.9, 2)}), "gathered");
+  EXPECT_EQ(taken({cost("dense", 10, 9), cost("gathered", 11.1, 2)}), "dense");
+  EXPECT_EQ(taken({cost("sharded", 10.5, 9), cost("dense", 10, 9)}), "dense");
+  EXPECT_EQ(taken({cost("dense", 10, 9), cost("row", 10.5, 2)}), "dense");
+  EXPECT_EQ(taken({cost("dense", 10, 9), cost("row", 9, 12)}), "row");
+  EXPECT_EQ(taken({cost("dense", 10, 9, 1), cost("gathered", 10, 2, 3)}, 2), "dense");
+  EXPECT_EQ(taken({cost("dense", 10, 9, 4), cost("gathered", 10, 2, 3)}, 2), "gathered");
+}
+
+TEST_F(ExchangeChoiceTest, ClippingSaysThatItTakesAnother) {
+  for (const char* name : {"dense", "sharded", "factor", "gathered"}) {
+    TrainOptions clipped = options(name);
+    clipped.clip_norm = 1;
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(chosen(clipped, 64), "dense");
+    const bool warns =
+        testing::internal::GetCapturedStderr().find("--clip-norm") != std::string::npos;
+    EXPECT_EQ(warns, ranks_ > 1 && std::string(name) != "dense") << name;
+  }
+}
+
 TEST_F(ExchangeChoiceTest, AKeptChoiceOfAutoIsTakenWhereItIsAllowed) {
   const auto again = [&](TrainOptions now, const char* name) {
     const nlohmann::json kept = to_json(ExchangeChoice{name, 1});

@@ -35,6 +35,7 @@ TEST(SecondLook, TriesWhatWasPredictedToBeFasterThanWhatWasMeasuredAndKeepsTheFa
                    cost("sharded", 0.080)});
   SecondLook::Decision decision = after_steps(look, 0.050);
   ASSERT_TRUE(decision.change);
+  EXPECT_FALSE(look.has_settled());
   EXPECT_EQ(decision.change->name, "gathered");  // the fastest prediction of the others
   EXPECT_EQ(decision.words,
             "exchange factor takes 50.00 ms per step, 10.00 were predicted: gathered is tried, "
@@ -47,6 +48,7 @@ TEST(SecondLook, TriesWhatWasPredictedToBeFasterThanWhatWasMeasuredAndKeepsTheFa
   ASSERT_TRUE(decision.change);
   EXPECT_EQ(decision.change->name, "gathered");
   EXPECT_TRUE(decision.is_final);
+  EXPECT_TRUE(look.has_settled());
   EXPECT_EQ(decision.words, "exchange dense takes 45.00 ms per step: back to gathered (40.00 ms)");
 }
 
