@@ -50,15 +50,6 @@ TrainOptions with_batches_of_rows(TrainOptions options, const DatasetInfo& datas
   return options;
 }
 
-/// Without those that lose track of log|det W|, where a run keeps it.
-std::vector<StepCost> changes_of(std::vector<StepCost> costs, bool tracks_log_abs_det) {
-  if (!tracks_log_abs_det) return costs;
-  std::erase_if(costs, [](const StepCost& cost) {
-    return cost.choice.name != "factor" && cost.choice.name != "gathered";
-  });
-  return costs;
-}
-
 }  // namespace
 
 template <class T>
@@ -88,7 +79,7 @@ Trainer<T>::Trainer(const TrainOptions& options, const mpi::Communicator& comm,
       step_(*model_.flow, source_.capacity(), gradient_options_of(options, log_abs_det_.tracks()),
             exchange_, *update_, comm),
       exchange_choice_(sharing_.choice()),
-      second_look_(changes_of(sharing_.costs(), log_abs_det_.tracks())),
+      second_look_(costs_to_look_at()),
       checkpoints_(options, dataset, model_, exchange_, choices(), comm, run),
       saver_(options, checkpoints_, heartbeat_, [this](const auto& result) { save_ended(result); }),
       guard_(options, model_, exchange_, checkpoints_, comm),
@@ -171,31 +162,6 @@ StepStatus Trainer<T>::look(const DataPosition& position, const StepWishes& wish
   const StepStatus status = step_.look(batch_, wishes);
   if (status.trouble > 0) mpi::agree(comm_, trouble);
   return status;
-}
-
-template <class T>
-nlohmann::json Trainer<T>::choices() const {
-  nlohmann::json exchange;  // null: a resumed run measures again
-  if (second_look_.has_settled()) exchange = to_json(exchange_choice_);
-  return {{"products", to_json(products_)}, {"exchange", exchange}};
-}
-
-template <class T>
-void Trainer<T>::look_again(double step_seconds) {
-  if (!second_look_.add(step_seconds)) return;
-  double most = second_look_.seconds();
-  comm_.allreduce_max(std::span(&most, 1));
-  const SecondLook::Decision decision = second_look_.decide(most);
-  if (!decision.words.empty()) {
-    progress_.end_line();
-    log_info(decision.words);
-  }
-  if (decision.change) {
-    heartbeat_.at(Place::sum);
-    exchange_choice_ = *decision.change;
-    exchange_.become(sharing_.make_exchange(*decision.change), model_.flow->parameters());
-  }
-  if (decision.is_final) checkpoints_.set_choices(choices());
 }
 
 template <class T>

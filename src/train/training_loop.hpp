@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/stopwatch.hpp"
 #include "evaluation/evaluation.hpp"
@@ -65,8 +66,12 @@ class Trainer {
   void settle();
   /// One step. Returns the exit code if the run must end now.
   std::optional<int> step();
+  /// Of the exchange that runs and of those it may change to: without those that lose track of
+  /// log|det W|, where the run keeps it.
+  std::vector<StepCost> costs_to_look_at() const;
   /// Collective, after a step: the exchange may change.
   void look_again(double step_seconds);
+  /// What a resumed run takes instead of measuring.
   nlohmann::json choices() const;
   /// Collective. Seconds of the first step and of those after it, and their number.
   void time_steps(DryRun& found);
