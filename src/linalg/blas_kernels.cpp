@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "core/cpu_vectors.hpp"
 #include "relgrad/core/escaped.hpp"
 #include "relgrad/linalg/products.hpp"
 
@@ -18,10 +19,7 @@ namespace {
 
 CpuFeatures cpu_features() {
 #if defined(__x86_64__)
-  return {__builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0,
-          __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512cd") != 0 &&
-              __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
-              __builtin_cpu_supports("avx512vl") != 0};
+  return {cpu_has_avx2_and_fma(), cpu_has_avx512() && __builtin_cpu_supports("avx512cd") != 0};
 #else
   return {};
 #endif

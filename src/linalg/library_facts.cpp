@@ -8,6 +8,7 @@
 
 #include <string_view>
 
+#include "core/cpu_vectors.hpp"
 #include "linalg/kernels/bf16_tiles.hpp"
 
 namespace relgrad {
@@ -66,15 +67,8 @@ std::string onednn_facts() {
 }
 
 std::string ordered_facts() {
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0) {
-    return "vectors of 512 bits";
-  }
-  if (__builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0) {
-    return "vectors of 256 bits";
-  }
-#endif
-  return "no vectors";
+  if (cpu_has_avx512()) return "vectors of 512 bits";
+  return cpu_has_avx2_and_fma() ? "vectors of 256 bits" : "no vectors";
 }
 
 std::string bf16_facts() {

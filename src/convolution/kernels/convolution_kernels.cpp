@@ -5,6 +5,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "core/cpu_vectors.hpp"
 #include "core/simd_math.hpp"
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
@@ -50,12 +51,10 @@ const ConvolutionKernels<T>& convolution_kernels(VectorWidth widest) {
 #ifdef RELGRAD_X86_CONVOLUTIONS
   static constexpr ConvolutionKernels<T> of_512_bits = avx512::all_kernels<T>();
   static constexpr ConvolutionKernels<T> of_256_bits = avx2::all_kernels<T>();
-  if (widest >= VectorWidth::bits_512 && __builtin_cpu_supports("avx512dq") != 0 &&
-      __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512bw") != 0) {
+  if (widest >= VectorWidth::bits_512 && cpu_has_avx512()) {
     return of_512_bits;
   }
-  if (widest >= VectorWidth::bits_256 && __builtin_cpu_supports("avx2") != 0 &&
-      __builtin_cpu_supports("fma") != 0) {
+  if (widest >= VectorWidth::bits_256 && cpu_has_avx2_and_fma()) {
     return of_256_bits;
   }
 #endif

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "core/cpu_vectors.hpp"
 #include "core/simd_math.hpp"
 #include "relgrad/core/error.hpp"
 #include "relgrad/core/huge_page_buffer.hpp"
@@ -178,12 +179,10 @@ void plain_gemm(const OrderedProduct<T>& p) {
 /// The vectors that both `widest` and this CPU allow.
 [[maybe_unused]] Vectors vectors_of([[maybe_unused]] Vectors widest) {
 #ifdef RELGRAD_X86_PRODUCTS
-  if (widest >= Vectors::bits_512 && __builtin_cpu_supports("avx512dq") != 0 &&
-      __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512bw") != 0) {
+  if (widest >= Vectors::bits_512 && cpu_has_avx512()) {
     return Vectors::bits_512;
   }
-  if (widest >= Vectors::bits_256 && __builtin_cpu_supports("avx2") != 0 &&
-      __builtin_cpu_supports("fma") != 0) {
+  if (widest >= Vectors::bits_256 && cpu_has_avx2_and_fma()) {
     return Vectors::bits_256;
   }
 #endif
